@@ -1,0 +1,297 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+// ServiceKey names a Service in a target.
+type ServiceKey struct{ Namespace, Name string }
+
+// maxRemembered bounds how many deletions a connection remembers having seen.
+const maxRemembered = 10_000
+
+// Connection is one set of synced watches on one target, made with one set of credentials. It is a
+// value in spirit: built whole or not at all, and thrown away when it is lost.
+type Connection struct {
+	target Target
+	// uid is the target's kube-system UID, empty when the credentials may not read it.
+	uid    types.UID
+	client *remoteClient
+	// changed is called for each change of a service, once the connection is live.
+	changed func(key ServiceKey, initial bool)
+	live    atomic.Bool
+
+	services []*feed
+	slices   []*feed
+	manual   *manualSlices
+	end      context.CancelFunc
+
+	// problems carries refusals that end the connection, relisted that a fresh list lacked objects.
+	problems chan *Failure
+	relisted chan struct{}
+
+	mu      sync.Mutex
+	deleted map[ServiceKey]struct{} // seen to be deleted, and not seen since
+}
+
+// connect builds a connection. ctx bounds the building; the connection lives until stop or the end of life.
+func connect(ctx, life context.Context, t Target, userAgent string, check func(types.UID) error, changed func(ServiceKey, bool)) (*Connection, error) {
+	client, err := newRemoteClient(t.Credentials, userAgent)
+	if err != nil {
+		return nil, &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err, Permanent: true}
+	}
+	c := &Connection{
+		target: t, client: client, changed: changed,
+		problems: make(chan *Failure, 1), relisted: make(chan struct{}, 1), deleted: map[ServiceKey]struct{}{},
+	}
+	if c.uid, err = c.identity(ctx); err == nil {
+		err = check(c.uid)
+	}
+	if err != nil {
+		client.transport.CloseIdleConnections()
+		return nil, classify("connecting to "+t.Credentials.Server, err)
+	}
+	life, c.end = context.WithCancel(life)
+	if err := c.sync(ctx, life); err != nil {
+		c.stop()
+		return nil, classify("reading the services of "+t.Credentials.Server, err)
+	}
+	return c, nil
+}
+
+// identity reads the UID of kube-system, which tells one cluster from another. Linkerd's own access
+// rules do not permit that: then the identity is unknown and only the checks that need it are left out.
+func (c *Connection) identity(ctx context.Context) (types.UID, error) {
+	ns, err := c.client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if apierrors.IsForbidden(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return ns.UID, nil
+}
+
+// sync starts the watches, services first, and waits until each has its first list.
+func (c *Connection) sync(ctx, life context.Context) error {
+	serviceHandler := feedHandler{changed: c.serviceChanged, deleted: c.serviceDeleted, failed: c.watchFailed}
+	sliceHandler := feedHandler{changed: c.sliceChanged, deleted: func(o any, _ bool) { c.sliceChanged(o, false) }, failed: c.watchFailed}
+	c.manual = newManualSlices(c.client, sliceHandler)
+	for _, s := range watchSelectors(c.target.Link.Exported, c.target.Link.RemoteDiscovery) {
+		services, err := newServiceFeed(c.client, s, serviceHandler)
+		if err != nil {
+			return err
+		}
+		// The EndpointSlice controller copies a Service's labels to its slices, so the same selector
+		// picks the slices of what is exported and nothing else.
+		slices, err := newSliceFeed(c.client, s, sliceHandler)
+		if err != nil {
+			return err
+		}
+		services.start(life)
+		slices.start(life)
+		c.services, c.slices = append(c.services, services), append(c.slices, slices)
+	}
+	if err := c.synced(ctx, append(append([]*feed{}, c.services...), c.slices...)); err != nil {
+		return err
+	}
+	for _, key := range c.keys() {
+		if svc := c.service(key); svc != nil {
+			c.manual.want(key, len(svc.Spec.Selector) == 0)
+		}
+	}
+	return c.manual.start(ctx, life, c)
+}
+
+// synced waits for the first list of each feed, or for the first refusal.
+func (c *Connection) synced(ctx context.Context, feeds []*feed) error {
+	for _, f := range feeds {
+		select {
+		case <-f.informer.HasSyncedChecker().Done():
+		case failure := <-c.problems:
+			return failure
+		case <-ctx.Done():
+			if err := c.client.health.Failing(); err != nil {
+				return err
+			}
+			return fmt.Errorf("the first list took too long: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// stop ends the watches and waits for them. Safe on a connection that was only half built.
+func (c *Connection) stop() {
+	c.live.Store(false)
+	c.end()
+	if c.manual != nil {
+		c.manual.stop()
+	}
+	for _, f := range append(append([]*feed{}, c.services...), c.slices...) {
+		f.stop()
+	}
+	c.client.transport.CloseIdleConnections()
+}
+
+// watchFailed hears each failed list or watch. Refusals end the connection; the watches retry
+// everything else by themselves, and health counts how long that goes on.
+func (c *Connection) watchFailed(err error) {
+	if !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
+		return
+	}
+	select {
+	case c.problems <- classify("watching "+c.target.Credentials.Server, err):
+	default:
+	}
+}
+
+func (c *Connection) serviceChanged(obj any, initial bool) {
+	svc, ok := obj.(*corev1.Service)
+	if !ok {
+		return
+	}
+	key := ServiceKey{svc.Namespace, svc.Name}
+	c.mu.Lock()
+	delete(c.deleted, key)
+	c.mu.Unlock()
+	c.manual.want(key, len(svc.Spec.Selector) == 0)
+	c.tell(key, initial)
+}
+
+func (c *Connection) serviceDeleted(obj any, missing bool) {
+	svc, ok := obj.(*corev1.Service)
+	if !ok {
+		return
+	}
+	key := ServiceKey{svc.Namespace, svc.Name}
+	if missing {
+		select {
+		case c.relisted <- struct{}{}:
+		default:
+		}
+	} else {
+		c.mu.Lock()
+		if len(c.deleted) >= maxRemembered {
+			clear(c.deleted)
+		}
+		c.deleted[key] = struct{}{}
+		c.mu.Unlock()
+	}
+	c.manual.want(key, false)
+	c.tell(key, false)
+}
+
+func (c *Connection) sliceChanged(obj any, initial bool) {
+	slice, ok := obj.(*discoveryv1.EndpointSlice)
+	if !ok || slice.Labels[discoveryv1.LabelServiceName] == "" {
+		return
+	}
+	c.tell(ServiceKey{slice.Namespace, slice.Labels[discoveryv1.LabelServiceName]}, initial)
+}
+
+func (c *Connection) tell(key ServiceKey, initial bool) {
+	if c.live.Load() {
+		c.changed(key, initial)
+	}
+}
+
+// service returns the exported Service, or nil.
+func (c *Connection) service(key ServiceKey) *corev1.Service {
+	for _, f := range c.services {
+		if obj, ok, err := f.informer.GetStore().GetByKey(key.Namespace + "/" + key.Name); err == nil && ok {
+			if svc, ok := obj.(*corev1.Service); ok && c.target.Link.Mode(svc.Labels) != link.ModeNone {
+				return svc
+			}
+		}
+	}
+	return nil
+}
+
+// slicesOf returns the slices of a service, each once, whichever watches saw it.
+func (c *Connection) slicesOf(key ServiceKey) ([]*discoveryv1.EndpointSlice, error) {
+	seen := map[string]*discoveryv1.EndpointSlice{}
+	indexers := make([]cache.Indexer, 0, len(c.slices)+1)
+	for _, f := range c.slices {
+		indexers = append(indexers, f.informer.GetIndexer())
+	}
+	if manual := c.manual.indexer(); manual != nil {
+		indexers = append(indexers, manual)
+	}
+	for _, indexer := range indexers {
+		objs, err := indexer.ByIndex(byService, key.Namespace+"/"+key.Name)
+		if err != nil {
+			return nil, fmt.Errorf("reading the cached slices of %s/%s: %w", key.Namespace, key.Name, err)
+		}
+		for _, obj := range objs {
+			if slice, ok := obj.(*discoveryv1.EndpointSlice); ok {
+				seen[slice.Name] = slice
+			}
+		}
+	}
+	return sortedByName(seen), nil
+}
+
+// keys lists every exported service that the connection knows.
+func (c *Connection) keys() []ServiceKey {
+	var out []ServiceKey
+	for _, f := range c.services {
+		for _, obj := range f.informer.GetStore().List() {
+			if svc, ok := obj.(*corev1.Service); ok {
+				out = append(out, ServiceKey{svc.Namespace, svc.Name})
+			}
+		}
+	}
+	return out
+}
+
+// sawDeletion says whether the service was seen to be deleted or unexported, and not just found
+// missing from a list.
+func (c *Connection) sawDeletion(key ServiceKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.deleted[key]
+	return ok
+}
+
+// confirmGone asks the target itself whether a service is gone or exported no more.
+func (c *Connection) confirmGone(ctx context.Context, key ServiceKey) (bool, error) {
+	svc, err := c.client.CoreV1().Services(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("asking %s for service %s/%s: %w", c.target.Credentials.Server, key.Namespace, key.Name, err)
+	default:
+		return c.target.Link.Mode(svc.Labels) == link.ModeNone, nil
+	}
+}
+
+// recheck makes sure that the same cluster still answers, after a fresh list lacked objects: another
+// etcd behind the same address must not delete our mirrors (LESSON-28).
+func (c *Connection) recheck(ctx context.Context) error {
+	uid, err := c.identity(ctx)
+	if err != nil {
+		return err
+	}
+	if c.uid != "" && uid != c.uid {
+		return &Failure{
+			Reason: v1alpha3.ReasonTargetChanged,
+			Err:    errors.New("another cluster now answers at " + c.target.Credentials.Server),
+		}
+	}
+	return nil
+}

@@ -1,0 +1,336 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	linkac "github.com/linkspan/linkspan/api/v1alpha3/applyconfiguration/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+// deletionPoll is how often a Link that is being deleted looks, in the cache, whether its mirrors are gone.
+const deletionPoll = 250 * time.Millisecond
+
+// Gateways is where the gateways of Links are probed.
+type Gateways interface {
+	Set(l link.Link)
+	Remove(name link.Name)
+}
+
+// Controller reconciles Link objects into Links, Connections and Gateways. It runs on every replica,
+// so that standbys are warm; only the leader writes.
+type Controller struct {
+	Client client.Client
+	// Live reads from the API server itself.
+	Live        client.Reader
+	Namespace   string
+	Links       *Links
+	Connections *Connections
+	Gateways    Gateways
+	Metrics     *Metrics
+	// Changed is called when a Link came, changed or went: everything of it is to be looked at again.
+	Changed func(link.Name)
+	// Status is called when the Link's status may differ.
+	Status func(link.Name)
+	// Forget is called when a Link is gone for good.
+	Forget func(l link.Link)
+	// Elected is closed once this replica is the leader.
+	Elected <-chan struct{}
+}
+
+// SetupWithManager registers the controller.
+func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
+	everyReplica := false
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("link").
+		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, MaxConcurrentReconciles: 4, ReconciliationTimeout: 30 * time.Second}).
+		Watches(&v1alpha3.Link{}, handler.EnqueueRequestsFromMapFunc(c.rivals)).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.linksUsing)).
+		Complete(c)
+	if err != nil {
+		return fmt.Errorf("setting up the link controller: %w", err)
+	}
+	// What a standby left undone is done once it leads.
+	return mgr.Add(leaderTask(func(ctx context.Context) error {
+		for _, l := range c.Links.All() {
+			if _, err := c.Reconcile(ctx, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: c.Namespace, Name: string(l.Name)}}); err != nil {
+				ctrl.LoggerFrom(ctx).Error(err, "Taking over a Link", "link", l.Name)
+			}
+		}
+		return nil
+	}))
+}
+
+// leaderTask runs once, when this replica becomes the leader.
+type leaderTask func(context.Context) error
+
+// Start implements manager.Runnable.
+func (t leaderTask) Start(ctx context.Context) error { return t(ctx) }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (leaderTask) NeedLeaderElection() bool { return true }
+
+// rivals maps a Link to itself and to every other Link with the same cluster name: when one goes,
+// another may take its place.
+func (c *Controller) rivals(ctx context.Context, obj client.Object) []reconcile.Request {
+	self, ok := obj.(*v1alpha3.Link)
+	if !ok {
+		return nil
+	}
+	out := []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(obj)}}
+	return append(out, c.requests(ctx, func(other *v1alpha3.Link) bool {
+		return other.Name != self.Name && other.Spec.TargetClusterName == self.Spec.TargetClusterName
+	})...)
+}
+
+func (c *Controller) linksUsing(ctx context.Context, obj client.Object) []reconcile.Request {
+	return c.requests(ctx, func(l *v1alpha3.Link) bool { return l.Spec.ClusterCredentialsSecret == obj.GetName() })
+}
+
+func (c *Controller) requests(ctx context.Context, pick func(*v1alpha3.Link) bool) []reconcile.Request {
+	var list v1alpha3.LinkList
+	if err := c.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing Links from the cache")
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range list.Items {
+		if pick(&list.Items[i]) {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return out
+}
+
+// Reconcile brings everything that hangs on one Link in step with it.
+func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	name := link.Name(req.Name)
+	var obj v1alpha3.Link
+	if err := c.Client.Get(ctx, req.NamespacedName, &obj); apierrors.IsNotFound(err) {
+		c.forget(name)
+		return reconcile.Result{}, nil
+	} else if err != nil {
+		return reconcile.Result{}, fmt.Errorf("reading Link %s: %w", req, err)
+	}
+	defer c.Status(name)
+	parsed, refusal, err := c.accept(ctx, &obj)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	changed := c.record(name, parsed, refusal)
+	if refusal == nil && !parsed.Deleting {
+		c.Gateways.Set(parsed)
+	}
+	if err := c.connect(ctx, name, &obj); err != nil {
+		return reconcile.Result{}, err
+	}
+	if changed {
+		c.Changed(name)
+	}
+	return c.finalize(ctx, &obj)
+}
+
+// accept says whether the Link may be used as it stands.
+func (c *Controller) accept(ctx context.Context, obj *v1alpha3.Link) (link.Link, *Failure, error) {
+	parsed, err := link.Parse(obj)
+	if err != nil {
+		return parsed, &Failure{Reason: v1alpha3.ReasonInvalidLink, Err: err}, nil
+	}
+	var list v1alpha3.LinkList
+	if err := c.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
+		return parsed, nil, fmt.Errorf("listing Links: %w", err)
+	}
+	for i := range list.Items {
+		other := &list.Items[i]
+		rival := link.Link{Name: link.Name(other.Name), Created: other.CreationTimestamp.Time}
+		if other.Name != obj.Name && other.Spec.TargetClusterName == obj.Spec.TargetClusterName && older(rival, parsed) {
+			err := fmt.Errorf("spec.targetClusterName: Link %s has the name %q already: give this cluster another name, or delete one of the two", other.Name, parsed.Cluster)
+			return parsed, &Failure{Reason: v1alpha3.ReasonDuplicateCluster, Err: err}, nil
+		}
+	}
+	return parsed, nil, nil
+}
+
+// record keeps what was read, and says whether it differs from before.
+func (c *Controller) record(name link.Name, parsed link.Link, refusal *Failure) (changed bool) {
+	c.Links.update(name, func(e *entry) {
+		switch {
+		case refusal == nil:
+			changed = !e.usable || !reflect.DeepEqual(e.link, parsed)
+			e.link, e.usable = parsed, true
+		case parsed.Deleting && e.usable:
+			// Whatever else is wrong with it: it is to go.
+			changed = !e.link.Deleting
+			e.link.Deleting = true
+		case refusal.Reason == v1alpha3.ReasonDuplicateCluster:
+			changed, e.usable = e.usable, false
+		}
+		e.refusal = refusal
+	})
+	return changed
+}
+
+// connect reads the credentials and sets the connection's target. What is wrong with either leaves
+// the connection that there is alone.
+func (c *Controller) connect(ctx context.Context, name link.Name, obj *v1alpha3.Link) error {
+	l, ok := c.Links.Get(name)
+	if !ok {
+		c.Connections.Remove(name)
+		c.Gateways.Remove(name)
+		return nil
+	}
+	if l.Deleting {
+		c.Connections.Remove(name)
+		return nil
+	}
+	creds, fingerprint, failure, err := c.credentials(ctx, l)
+	if err != nil {
+		return err
+	}
+	expiry, _ := creds.Expiry()
+	c.Links.update(name, func(e *entry) { e.credentials = credentials{failure: failure, expiry: expiry} })
+	c.Metrics.credentials(name, l.Cluster, failure, expiry)
+	if failure != nil {
+		return nil
+	}
+	target := Target{Link: l, Credentials: creds, Fingerprint: fingerprint}
+	if obj.Status.Target != nil {
+		target.KnownUID = obj.Status.Target.UID
+	}
+	c.Connections.Set(target)
+	return nil
+}
+
+func (c *Controller) credentials(ctx context.Context, l link.Link) (link.Credentials, string, *Failure, error) {
+	var secret corev1.Secret
+	err := c.Client.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: l.CredentialsSecret}, &secret)
+	if apierrors.IsNotFound(err) {
+		err := fmt.Errorf("Secret %s/%s of type %s does not exist: apply the one that `mirror link` printed", l.Namespace, l.CredentialsSecret, v1alpha3.SecretTypeRemoteKubeconfig)
+		return link.Credentials{}, "", &Failure{Reason: v1alpha3.ReasonCredentialsMissing, Err: err}, nil
+	}
+	if err != nil {
+		return link.Credentials{}, "", nil, fmt.Errorf("reading Secret %s/%s: %w", l.Namespace, l.CredentialsSecret, err)
+	}
+	data, ok := secret.Data[v1alpha3.SecretKeyKubeconfig]
+	if !ok {
+		err := fmt.Errorf("Secret %s/%s has no key %q: put the target's kubeconfig there", l.Namespace, l.CredentialsSecret, v1alpha3.SecretKeyKubeconfig)
+		return link.Credentials{}, "", &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err}, nil
+	}
+	creds, err := link.ParseKubeconfig(data, link.KubeconfigOptions{AllowInsecure: l.InsecureSkipTLSVerify})
+	if err != nil {
+		err := fmt.Errorf("Secret %s/%s: %w", l.Namespace, l.CredentialsSecret, err)
+		return link.Credentials{}, "", &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err}, nil
+	}
+	return creds, link.Fingerprint(data), nil, nil
+}
+
+// finalize holds the Link until its mirrors are gone, whatever the state of its target.
+func (c *Controller) finalize(ctx context.Context, obj *v1alpha3.Link) (reconcile.Result, error) {
+	if !c.leading() {
+		return reconcile.Result{}, nil
+	}
+	held := hasFinalizer(obj)
+	intent := linkac.Link(obj.Name, obj.Namespace).WithUID(obj.UID)
+	switch {
+	case obj.DeletionTimestamp.IsZero() && !held:
+		intent = intent.WithFinalizers(v1alpha3.FinalizerMirrors)
+	case !obj.DeletionTimestamp.IsZero() && held:
+		left, err := c.mirrorsLeft(ctx, obj.Spec.TargetClusterName, link.Name(obj.Name))
+		if err != nil {
+			return reconcile.Result{}, err
+		}
+		if left {
+			return reconcile.Result{RequeueAfter: deletionPoll}, nil
+		}
+	default:
+		return reconcile.Result{}, nil
+	}
+	err := c.Client.Apply(ctx, intent, client.FieldOwner(v1alpha3.FieldManager), client.ForceOwnership)
+	if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+		return reconcile.Result{}, fmt.Errorf("writing the finalizers of Link %s/%s: %w", obj.Namespace, obj.Name, err)
+	}
+	return reconcile.Result{}, nil
+}
+
+// mirrorsLeft looks in the cache first and, when it has none left, asks the API server: the last
+// mirror may be too young for the cache. A Link that never owned its cluster name has none.
+func (c *Controller) mirrorsLeft(ctx context.Context, cluster string, name link.Name) (bool, error) {
+	if _, owner := c.Links.Get(name); !owner {
+		return false, nil
+	}
+	labels := client.MatchingLabels{v1alpha3.LabelMirroredService: "true", v1alpha3.LabelClusterName: cluster}
+	for _, reader := range []client.Reader{c.Client, c.Live} {
+		var services corev1.ServiceList
+		var slices discoveryv1.EndpointSliceList
+		err := errors.Join(reader.List(ctx, &services, labels), reader.List(ctx, &slices, labels))
+		if err != nil {
+			return false, fmt.Errorf("looking for mirrors of cluster %s: %w", cluster, err)
+		}
+		if ownServices(services.Items) || ownSlices(slices.Items) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// ownServices leaves out what a plan never touches: Linkerd's per-pod mirrors of headless services.
+func ownServices(services []corev1.Service) bool {
+	for i := range services {
+		if _, perPod := services[i].Labels[v1alpha3.LabelHeadlessMirrorName]; !perPod {
+			return true
+		}
+	}
+	return false
+}
+
+func ownSlices(slices []discoveryv1.EndpointSlice) bool {
+	for i := range slices {
+		if slices[i].Labels[discoveryv1.LabelManagedBy] == v1alpha3.SliceManagedBy {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Controller) leading() bool {
+	select {
+	case <-c.Elected:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Controller) forget(name link.Name) {
+	e, ok := c.Links.entry(name)
+	if !ok {
+		return
+	}
+	c.Connections.Remove(name)
+	c.Gateways.Remove(name)
+	c.Links.remove(name)
+	c.Forget(e.link)
+}
+
+func hasFinalizer(obj *v1alpha3.Link) bool {
+	for _, f := range obj.Finalizers {
+		if f == v1alpha3.FinalizerMirrors {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,89 @@
+package remote
+
+import (
+	"sync"
+	"time"
+
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+// Links holds what is wanted of each Link, as last read and found valid. An edit that is not valid
+// leaves the value before it in force (LESSON-55).
+type Links struct {
+	mu      sync.RWMutex
+	entries map[link.Name]entry
+}
+
+// entry is a Link as its controller last saw it.
+type entry struct {
+	// link is the last valid value; usable says whether there was one that may be acted on.
+	link   link.Link
+	usable bool
+	// refusal is why the Link as it stands now is not used, or nil.
+	refusal *Failure
+	// credentials is what the Secret is like.
+	credentials credentials
+}
+
+// credentials is the state of a credentials Secret.
+type credentials struct {
+	failure *Failure // nil when the Secret holds a kubeconfig that may be used
+	expiry  time.Time
+}
+
+// NewLinks makes an empty set.
+func NewLinks() *Links { return &Links{entries: map[link.Name]entry{}} }
+
+// Get returns a Link that may be acted on.
+func (l *Links) Get(name link.Name) (link.Link, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	e := l.entries[name]
+	return e.link, e.usable
+}
+
+// ByCluster returns the Link that mirrors of a cluster belong to.
+func (l *Links) ByCluster(cluster string) (link.Link, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, e := range l.entries {
+		if e.usable && e.link.Cluster == cluster {
+			return e.link, true
+		}
+	}
+	return link.Link{}, false
+}
+
+// All returns every Link that may be acted on.
+func (l *Links) All() []link.Link {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	out := make([]link.Link, 0, len(l.entries))
+	for _, e := range l.entries {
+		if e.usable {
+			out = append(out, e.link)
+		}
+	}
+	return out
+}
+
+func (l *Links) entry(name link.Name) (entry, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	e, ok := l.entries[name]
+	return e, ok
+}
+
+func (l *Links) update(name link.Name, change func(*entry)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[name]
+	change(&e)
+	l.entries[name] = e
+}
+
+func (l *Links) remove(name link.Name) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.entries, name)
+}

@@ -1,0 +1,224 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+// Target is everything that a connection depends on.
+type Target struct {
+	Link        link.Link
+	Credentials link.Credentials
+	// Fingerprint tells one content of the credentials Secret from another.
+	Fingerprint string
+	// KnownUID is the identity recorded when the Link was first connected, or empty.
+	KnownUID string
+}
+
+// key is equal for two targets that one connection can serve: edits of labels, of the gateway or of
+// filters need no new connection (LESSON-58).
+func (t Target) key() string {
+	return t.Fingerprint + "|" + t.Link.Exported.String() + "|" + t.Link.RemoteDiscovery.String() + "|" + t.Link.AcceptTarget
+}
+
+// Report is what a session knows of its Link, for the conditions.
+type Report struct {
+	// Connected is true while a synced connection is in use.
+	Connected bool
+	// Failure is the last attempt's, or nil. With Connected it speaks of new credentials that do not
+	// work while the previous ones still do.
+	Failure *Failure
+	// UID identifies the target once it has been connected.
+	UID string
+}
+
+// session keeps one Link connected. Its goroutine alone touches connections; readers take the
+// current one under the lock.
+type session struct {
+	owner *Connections
+	name  link.Name
+	wake  chan struct{}
+	end   context.CancelFunc
+	ended chan struct{}
+
+	mu      sync.RWMutex
+	target  Target
+	current *Connection
+	report  Report
+}
+
+func (s *session) set(t Target) {
+	s.mu.Lock()
+	same := s.target.key() == t.key()
+	s.target = t
+	s.mu.Unlock()
+	if same {
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) wanted() Target {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.target
+}
+
+func (s *session) connection() *Connection {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.current
+}
+
+// run connects, and connects again whenever the connection is lost or the target changes, until ctx
+// ends. An old connection serves until the new one is synced (LESSON-5).
+func (s *session) run(ctx context.Context) {
+	defer close(s.ended)
+	defer s.drop(nil)
+	backoff := newBackoff()
+	for ctx.Err() == nil {
+		target, current := s.wanted(), s.connection()
+		var pause time.Duration
+		if current != nil && current.target.key() == target.key() {
+			// Woken although nothing of ours changed: an older Link may have reached the same cluster.
+			if err := s.owner.checkIdentity(ctx, target, current.uid); err != nil {
+				s.drop(classify("connecting", err))
+				pause = s.pause(backoff)
+			}
+		} else if next, err := s.owner.establish(ctx, s, target); err != nil {
+			s.failed(classify("connecting", err))
+			pause = s.pause(backoff)
+		} else {
+			s.swap(next)
+			backoff = newBackoff()
+		}
+		s.await(ctx, pause)
+	}
+}
+
+// The first retries come quickly, because most outages are a restart; the last ones every 15 s or so.
+func newBackoff() *wait.Backoff {
+	return &wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 1 << 20, Cap: 15 * time.Second}
+}
+
+func (s *session) pause(b *wait.Backoff) time.Duration {
+	s.mu.RLock()
+	permanent := s.report.Failure != nil && s.report.Failure.Permanent
+	s.mu.RUnlock()
+	if permanent {
+		return wait.Jitter(time.Minute, 0.5)
+	}
+	return b.Step()
+}
+
+// await returns when there is something to do: the target changed, the pause is over, or the current
+// connection is lost. Without a pause it waits as long as the connection works.
+func (s *session) await(ctx context.Context, pause time.Duration) {
+	var timeUp <-chan time.Time
+	if pause > 0 {
+		t := time.NewTimer(pause)
+		defer t.Stop()
+		timeUp = t.C
+	}
+	current := s.connection()
+	if current == nil {
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-timeUp:
+		}
+		return
+	}
+	if failure := s.watch(ctx, current, timeUp); failure != nil {
+		s.drop(failure)
+	}
+}
+
+// watch follows a working connection and returns why it is lost, or nil when something else is to be done.
+func (s *session) watch(ctx context.Context, c *Connection, timeUp <-chan time.Time) *Failure {
+	var lost <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
+			return nil
+		case <-timeUp:
+			return nil
+		case failure := <-c.problems:
+			return failure
+		case <-c.relisted:
+			checking, cancel := context.WithTimeout(ctx, connectTimeout)
+			err := c.recheck(checking)
+			cancel()
+			if err != nil {
+				return classify("checking which cluster answers", err)
+			}
+		case <-c.client.health.Changed():
+			err := c.client.health.Failing()
+			switch {
+			case err == nil:
+				lost = nil
+			case errors.Is(err, errUnauthorized):
+				return classify("watching "+c.target.Credentials.Server, err)
+			case lost == nil:
+				lost = time.After(lostAfter)
+			}
+		case <-lost:
+			lost = nil
+			if err := c.client.health.Failing(); err != nil {
+				return classify("watching "+c.target.Credentials.Server, err)
+			}
+		}
+	}
+}
+
+func (s *session) failed(f *Failure) {
+	s.mu.Lock()
+	s.report.Failure = f
+	s.mu.Unlock()
+	s.owner.attempted(s.name, f)
+}
+
+// swap puts a synced connection in place and stops the one before it.
+func (s *session) swap(next *Connection) {
+	s.mu.Lock()
+	old := s.current
+	s.current = next
+	s.report = Report{Connected: true, UID: string(next.uid)}
+	s.mu.Unlock()
+	next.live.Store(true)
+	if old != nil {
+		old.stop()
+	}
+	s.owner.attempted(s.name, nil)
+	s.owner.wakeOthersAt(s.name, next.uid)
+	s.owner.events.Link(s.name)
+}
+
+// drop throws the current connection away; from here on the target is Unknown.
+func (s *session) drop(f *Failure) {
+	s.mu.Lock()
+	old := s.current
+	s.current = nil
+	if old != nil {
+		s.report.Connected = false
+		s.report.Failure = f
+	}
+	s.mu.Unlock()
+	if old == nil {
+		return
+	}
+	old.stop()
+	s.owner.attempted(s.name, f)
+	s.owner.events.Link(s.name)
+}

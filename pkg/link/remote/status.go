@@ -1,0 +1,258 @@
+package remote
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+)
+
+// GatewayReport is what the probes say of a Link's gateway.
+type GatewayReport struct {
+	Addresses []v1alpha3.GatewayAddressStatus
+}
+
+// MirrorReport is what the mirror controller says of a Link's services.
+type MirrorReport struct {
+	Counts v1alpha3.ServiceCounts
+	// Unseen is how many exported services were not planned yet.
+	Unseen int
+	// Failing is how many of the waiting ones met an error that is retried.
+	Failing int
+	// Services lists up to 100, those with problems first, without transition times.
+	Services []v1alpha3.ServiceStatus
+	// Held is set while a mass deletion is held.
+	Held *HeldDeletion
+	// LastError is the newest error, or empty.
+	LastError string
+}
+
+// HeldDeletion is a mass deletion that waits for an operator or for its time.
+type HeldDeletion struct {
+	// Missing of Total mirrors were absent from a fresh list of the target's services.
+	Missing, Total int
+	Since, Until   time.Time
+}
+
+// observed is everything that a Link's status is computed from.
+type observed struct {
+	generation int64
+	deleting   bool
+	previous   v1alpha3.LinkStatus
+	entry      entry
+	connection Report
+	gateway    GatewayReport
+	mirrors    MirrorReport
+}
+
+// verdict is one condition before it is dated.
+type verdict struct {
+	status          metav1.ConditionStatus
+	reason, message string
+}
+
+// status computes a Link's status. Every condition is set every time; a transition time moves only
+// when the condition's status does.
+func status(o observed, now metav1.Time) v1alpha3.LinkStatus {
+	verdicts := map[string]verdict{
+		v1alpha3.ConditionCredentialsValid: credentialsValid(o),
+		v1alpha3.ConditionConnected:        connected(o),
+		v1alpha3.ConditionSynced:           synced(o),
+		v1alpha3.ConditionGatewayReady:     gatewayReady(o),
+	}
+	verdicts[v1alpha3.ConditionReady] = ready(o, verdicts)
+
+	conditions := append([]metav1.Condition(nil), o.previous.Conditions...)
+	for _, kind := range conditionOrder {
+		v := verdicts[kind]
+		meta.SetStatusCondition(&conditions, metav1.Condition{
+			Type: kind, Status: v.status, Reason: v.reason, Message: v.message,
+			ObservedGeneration: o.generation, LastTransitionTime: now,
+		})
+	}
+	counts := o.mirrors.Counts
+	out := v1alpha3.LinkStatus{
+		Conditions: conditions, ObservedGeneration: o.generation, Services: &counts,
+		Target: o.previous.Target, Gateway: o.gateway.Addresses, LastError: lastError(o),
+		MirrorServices:    keepTransitions(o.mirrors.Services, o.previous.MirrorServices, now),
+		FederatedServices: o.previous.FederatedServices,
+	}
+	if o.connection.UID != "" {
+		out.Target = &v1alpha3.TargetStatus{UID: o.connection.UID}
+	}
+	return out
+}
+
+// conditionOrder is the order in which problems are named: the first cause first.
+var conditionOrder = []string{
+	v1alpha3.ConditionReady, v1alpha3.ConditionCredentialsValid, v1alpha3.ConditionConnected,
+	v1alpha3.ConditionSynced, v1alpha3.ConditionGatewayReady,
+}
+
+func credentialsValid(o observed) verdict {
+	if f := o.entry.credentials.failure; f != nil {
+		return verdict{metav1.ConditionFalse, f.Reason, f.Error()}
+	}
+	if f := o.connection.Failure; f != nil && f.Reason == v1alpha3.ReasonUnauthorized {
+		message := f.Error()
+		if o.connection.Connected {
+			message += "; the previous credentials are still in use"
+		}
+		return verdict{metav1.ConditionFalse, f.Reason, message}
+	}
+	if !o.entry.usable {
+		return verdict{metav1.ConditionUnknown, v1alpha3.ReasonPending, "the credentials were not looked at, because the Link cannot be used"}
+	}
+	return verdict{metav1.ConditionTrue, v1alpha3.ReasonCredentialsValid, ""}
+}
+
+func connected(o observed) verdict {
+	switch {
+	case o.connection.Connected && o.connection.Failure != nil:
+		return verdict{metav1.ConditionTrue, v1alpha3.ReasonConnected, "still connected as before; a new connection failed: " + o.connection.Failure.Error()}
+	case o.connection.Connected:
+		return verdict{metav1.ConditionTrue, v1alpha3.ReasonConnected, ""}
+	case o.connection.Failure != nil:
+		return verdict{metav1.ConditionFalse, o.connection.Failure.Reason, o.connection.Failure.Error()}
+	case o.entry.credentials.failure != nil || !o.entry.usable:
+		return verdict{metav1.ConditionUnknown, v1alpha3.ReasonPending, "not tried: see the other conditions"}
+	default:
+		return verdict{metav1.ConditionUnknown, v1alpha3.ReasonConnecting, "the first attempt is under way"}
+	}
+}
+
+func synced(o observed) verdict {
+	m := o.mirrors
+	switch {
+	case o.deleting:
+		return verdict{metav1.ConditionFalse, v1alpha3.ReasonDeleting, "the Link is being deleted, and its mirrors with it"}
+	case !o.connection.Connected:
+		return verdict{metav1.ConditionUnknown, v1alpha3.ReasonPending, "the target says nothing: mirrors are kept as they are"}
+	case m.Held != nil:
+		return verdict{metav1.ConditionFalse, v1alpha3.ReasonMassDeletionHeld, fmt.Sprintf(
+			"%d of %d mirrors are missing from the target's services since %s and are kept until %s; to delete them now, annotate the Link with %s=%s",
+			m.Held.Missing, m.Held.Total, stamp(m.Held.Since), stamp(m.Held.Until), v1alpha3.AnnotationReleaseMassDeletion, stamp(m.Held.Since.Add(time.Second)))}
+	case m.Failing > 0:
+		return verdict{metav1.ConditionFalse, v1alpha3.ReasonServicesFailing, fmt.Sprintf(
+			"%d of %d services could not be written and are retried: %s", m.Failing, m.Counts.Exported, firstProblem(m.Services))}
+	case m.Unseen > 0:
+		return verdict{metav1.ConditionFalse, v1alpha3.ReasonSyncing, fmt.Sprintf("%d of %d services to go", m.Unseen, m.Counts.Exported)}
+	case m.Counts.Refused > 0:
+		return verdict{metav1.ConditionTrue, v1alpha3.ReasonServicesRefused, fmt.Sprintf(
+			"%d of %d services cannot be mirrored: %s", m.Counts.Refused, m.Counts.Exported, firstProblem(m.Services))}
+	case m.Counts.Waiting > 0:
+		return verdict{metav1.ConditionTrue, v1alpha3.ReasonServicesWaiting, fmt.Sprintf(
+			"%d of %d services wait: %s", m.Counts.Waiting, m.Counts.Exported, firstProblem(m.Services))}
+	default:
+		return verdict{metav1.ConditionTrue, v1alpha3.ReasonSynced, ""}
+	}
+}
+
+func gatewayReady(o observed) verdict {
+	if o.entry.usable && o.entry.link.Gateway == nil {
+		return verdict{metav1.ConditionTrue, v1alpha3.ReasonNoGateway, "the Link has no gateway: only pod-to-pod mirrors work"}
+	}
+	alive, dead, problem := 0, 0, ""
+	for _, a := range o.gateway.Addresses {
+		switch a.State {
+		case "Alive":
+			alive++
+		case "Dead":
+			dead++
+		}
+		if a.LastError != "" && problem == "" && a.State != "Alive" {
+			problem = a.LastError
+		}
+	}
+	total := len(o.gateway.Addresses)
+	switch {
+	case alive == total && total > 0:
+		return verdict{metav1.ConditionTrue, v1alpha3.ReasonGatewayAlive, ""}
+	case alive > 0:
+		return verdict{metav1.ConditionTrue, v1alpha3.ReasonGatewayPartly, fmt.Sprintf("%d of %d addresses are alive: %s", alive, total, problem)}
+	case dead == total && total > 0:
+		return verdict{metav1.ConditionFalse, v1alpha3.ReasonGatewayDead, problem}
+	default:
+		return verdict{metav1.ConditionUnknown, v1alpha3.ReasonGatewayUnknown, strings.TrimSuffix("no verdict yet: "+problem, ": ")}
+	}
+}
+
+// ready names the first condition that is not true, and else what is worth knowing all the same.
+func ready(o observed, verdicts map[string]verdict) verdict {
+	if o.deleting {
+		return verdict{metav1.ConditionFalse, v1alpha3.ReasonDeleting, verdicts[v1alpha3.ConditionSynced].message}
+	}
+	if f := o.entry.refusal; f != nil {
+		return verdict{metav1.ConditionFalse, f.Reason, f.Error()}
+	}
+	for _, wanted := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionUnknown} {
+		for _, kind := range conditionOrder[1:] {
+			if v := verdicts[kind]; v.status == wanted {
+				return verdict{wanted, v.reason, v.message}
+			}
+		}
+	}
+	if v := verdicts[v1alpha3.ConditionSynced]; v.message != "" {
+		return verdict{metav1.ConditionTrue, v.reason, v.message}
+	}
+	return verdict{metav1.ConditionTrue, v1alpha3.ReasonReady, ""}
+}
+
+func lastError(o observed) string {
+	switch {
+	case o.entry.refusal != nil:
+		return o.entry.refusal.Error()
+	case o.entry.credentials.failure != nil:
+		return o.entry.credentials.failure.Error()
+	case o.connection.Failure != nil:
+		return o.connection.Failure.Error()
+	case o.mirrors.LastError != "":
+		return o.mirrors.LastError
+	default:
+		return o.previous.LastError
+	}
+}
+
+func firstProblem(services []v1alpha3.ServiceStatus) string {
+	for _, s := range services {
+		for _, c := range s.Conditions {
+			if c.Status != metav1.ConditionTrue {
+				return fmt.Sprintf("%s/%s: %s", s.RemoteRef.Namespace, s.RemoteRef.Name, c.Message)
+			}
+		}
+	}
+	return "see the events of the Link"
+}
+
+// keepTransitions dates the entries: an entry whose condition has the status it had keeps its time.
+func keepTransitions(current, previous []v1alpha3.ServiceStatus, now metav1.Time) []v1alpha3.ServiceStatus {
+	type key struct {
+		ref    v1alpha3.ObjectRef
+		status metav1.ConditionStatus
+	}
+	since := map[key]metav1.Time{}
+	for _, s := range previous {
+		for _, c := range s.Conditions {
+			since[key{s.RemoteRef, c.Status}] = c.LastTransitionTime
+		}
+	}
+	out := make([]v1alpha3.ServiceStatus, 0, len(current))
+	for _, s := range current {
+		s.Conditions = append([]v1alpha3.ServiceCondition(nil), s.Conditions...)
+		for i := range s.Conditions {
+			c := &s.Conditions[i]
+			c.LastTransitionTime = now
+			if t, ok := since[key{s.RemoteRef, c.Status}]; ok {
+				c.LastTransitionTime = t
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
