@@ -1,0 +1,14 @@
+// Package mirror keeps the local mirrors of every linked cluster right: it observes one exported
+// service, lets pkg/mirror/plan decide, and applies the plan.
+//
+// It owns the queue of keys, the local writes and what is reported of services: outcomes, events,
+// metrics. It must never decide what a mirror looks like (plan does), talk to a target except to
+// confirm that a service is gone, or write to anything that does not carry our labels.
+//
+// Everything is level-triggered. The queue carries keys and nothing else; each pass reads the
+// target's cache, the local cache and the probes again. The queue never runs one key twice at a time,
+// which is what orders the writes to one mirror. The local cache trails our own writes, so a pass
+// that finds it older than what was written waits for it (see writes.go).
+//
+// Locking: each struct has one mutex over its own fields and calls nothing while it holds it.
+package mirror

@@ -1,0 +1,47 @@
+package mirror
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+	"github.com/linkspan/linkspan/pkg/mirror/plan"
+)
+
+// maxNote is the most that the events API takes.
+const maxNote = 1000
+
+// tell records what is new, in the local cluster: on the mirror where there is one, else on the Link.
+func (r *Reconciler) tell(_ context.Context, k Key, in plan.Input, p plan.Plan, out plan.Outcome, failing bool) {
+	events := p.Events
+	if failing || out.State == plan.StateWaiting && out.Reason != p.Outcome.Reason {
+		events = append(events[:len(events):len(events)], plan.Event{Warning: true, Reason: out.Reason, Message: out.Message})
+	}
+	var about runtime.Object = linkObject(in.Link)
+	subject := k.Namespace + "/" + k.Name + ": "
+	if in.Local.Service != nil && out.Reason != v1alpha3.ReasonNameConflict {
+		about, subject = in.Local.Service, ""
+	}
+	for _, e := range r.outcomes.news(k, events) {
+		kind := corev1.EventTypeNormal
+		if e.Warning {
+			kind = corev1.EventTypeWarning
+		}
+		note := subject + e.Message
+		if len(note) > maxNote {
+			note = note[:maxNote-3] + "..."
+		}
+		r.events.Eventf(about, nil, kind, e.Reason, "Mirror", "%s", note)
+	}
+}
+
+func linkObject(l link.Link) *v1alpha3.Link {
+	return &v1alpha3.Link{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha3.GroupVersion.String(), Kind: "Link"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: string(l.Name), UID: l.UID},
+	}
+}

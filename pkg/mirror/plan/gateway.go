@@ -1,0 +1,201 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+)
+
+// RemoteReady says whether a service has a ready endpoint; ready unset means ready.
+func RemoteReady(remote []*discoveryv1.EndpointSlice) bool {
+	return slices.ContainsFunc(remote, func(s *discoveryv1.EndpointSlice) bool { return s != nil && anyReady(s.Endpoints) })
+}
+
+func anyReady(endpoints []discoveryv1.Endpoint) bool {
+	for i := range endpoints {
+		if r := endpoints[i].Conditions.Ready; r == nil || *r {
+			return true
+		}
+	}
+	return false
+}
+
+// GatewayReady says whether an address of a gateway is to be ready in a mirror: the gateway is alive
+// there and the remote service has a ready endpoint (LESSON-22, LESSON-30). Without a verdict yet an
+// address stays as ready as it was, and a new one is not ready (LESSON-3).
+func GatewayReady(health Health, was, remoteReady bool) bool {
+	switch health {
+	case HealthAlive:
+		return remoteReady
+	case HealthDead:
+		return false
+	default:
+		return was && remoteReady
+	}
+}
+
+func (p *pass) isGatewaySlice(name string) bool {
+	return strings.HasPrefix(name, p.mirror+"-gateway-")
+}
+
+// gatewayChunks returns our existing gateway slices.
+func (p *pass) gatewayChunks() []*discoveryv1.EndpointSlice {
+	var have []*discoveryv1.EndpointSlice
+	for _, slice := range p.slices {
+		if p.isGatewaySlice(slice.Name) {
+			have = append(have, slice)
+		}
+	}
+	return have
+}
+
+// gatewaySlices are the slices of a mirror that goes through the gateway: its addresses, by family.
+func (p *pass) gatewaySlices(ports []corev1.ServicePort, remoteReady bool) []sliceIntent {
+	was := p.gatewayWas()
+	var v4, v6 []discoveryv1.Endpoint
+	for _, address := range p.gatewayAddresses(was) {
+		if !p.admit(address.IP) {
+			continue
+		}
+		ready := GatewayReady(address.Health, was[address.IP], remoteReady)
+		endpoint := discoveryv1.Endpoint{
+			Addresses:  []string{address.IP.String()},
+			Conditions: discoveryv1.EndpointConditions{Ready: new(ready), Serving: new(ready), Terminating: new(false)},
+		}
+		if address.IP.Is4() {
+			v4 = append(v4, endpoint)
+		} else {
+			v6 = append(v6, endpoint)
+		}
+	}
+	template := sliceIntent{ports: p.gatewayPorts(ports), annotations: map[string]string{
+		v1alpha3.AnnotationRemoteServiceFQName: p.fqName,
+		v1alpha3.AnnotationRemoteReady:         boolText(remoteReady),
+	}}
+	if identity := p.in.Link.Gateway.Identity; identity != "" {
+		template.annotations[v1alpha3.AnnotationRemoteGatewayIdentity] = identity
+	}
+	intents := p.spread(template, p.mirror+"-gateway-ipv4", discoveryv1.AddressTypeIPv4, v4, false)
+	return append(intents, p.spread(template, p.mirror+"-gateway-ipv6", discoveryv1.AddressTypeIPv6, v6, false)...)
+}
+
+// gatewayWas is the readiness of each gateway address in the slices that exist.
+func (p *pass) gatewayWas() map[netip.Addr]bool {
+	was := map[netip.Addr]bool{}
+	for _, slice := range p.gatewayChunks() {
+		for i := range slice.Endpoints {
+			for _, text := range slice.Endpoints[i].Addresses {
+				if ip, err := netip.ParseAddr(text); err == nil {
+					was[ip] = was[ip] || anyReady(slice.Endpoints[i:i+1])
+				}
+			}
+		}
+	}
+	return was
+}
+
+// gatewayAddresses are the gateway's addresses, sorted, each once. Before its names were first
+// resolved they are those that the slices have, without a verdict, so that nothing flickers after a
+// restart.
+func (p *pass) gatewayAddresses(was map[netip.Addr]bool) []GatewayAddress {
+	addresses := make([]GatewayAddress, 0, max(len(p.in.Gateway), len(was)))
+	for _, a := range p.in.Gateway {
+		addresses = append(addresses, GatewayAddress{IP: a.IP.Unmap(), Health: a.Health})
+	}
+	if len(p.in.Gateway) == 0 {
+		for ip := range was {
+			addresses = append(addresses, GatewayAddress{IP: ip, Health: HealthUnknown})
+		}
+	}
+	slices.SortStableFunc(addresses, func(a, b GatewayAddress) int { return a.IP.Compare(b.IP) })
+	return slices.CompactFunc(addresses, func(a, b GatewayAddress) bool { return a.IP == b.IP })
+}
+
+// gatewayPorts keep each service port's name and get the gateway's number.
+func (p *pass) gatewayPorts(ports []corev1.ServicePort) []discoveryv1.EndpointPort {
+	var mapped []discoveryv1.EndpointPort
+	for _, port := range ports {
+		if protocolOf(port.Protocol) != corev1.ProtocolTCP {
+			continue
+		}
+		mapped = append(mapped, discoveryv1.EndpointPort{
+			Name: new(port.Name), Protocol: new(corev1.ProtocolTCP),
+			Port: new(int32(p.in.Link.Gateway.Port)), AppProtocol: appProtocol(port.AppProtocol),
+		})
+	}
+	return mapped
+}
+
+// gatewayJudged says whether gateway slices are as ready as they can be for now: every address has a
+// verdict, or one is ready already.
+func (p *pass) gatewayJudged(intents []sliceIntent) bool {
+	if slices.ContainsFunc(intents, func(s sliceIntent) bool { return anyReady(s.endpoints) }) {
+		return true
+	}
+	return len(p.in.Gateway) > 0 && !slices.ContainsFunc(p.in.Gateway, func(a GatewayAddress) bool {
+		return a.Health != HealthAlive && a.Health != HealthDead && RefusedAddress(a.IP.Unmap(), p.in.Policy.LocalNetworks) == ""
+	})
+}
+
+// followGateway updates the gateway slices of a mirror that is kept, and deletes none. Without slices
+// there is nothing to go by: whether the remote service was ready is written on them alone.
+func (p *pass) followGateway() {
+	have := p.gatewayChunks()
+	if len(have) == 0 {
+		return
+	}
+	if p.in.Link.Gateway == nil {
+		for _, slice := range have {
+			p.applySlice(p.withoutGateway(slice))
+		}
+		return
+	}
+	ready := p.recordedReady(have)
+	if p.remoteState() == Present {
+		ready = RemoteReady(p.in.Remote.Slices)
+	}
+	wanted := map[string]bool{}
+	for _, intent := range p.gatewaySlices(p.own.Spec.Ports, ready) {
+		wanted[intent.name] = true
+		p.applySlice(intent)
+	}
+	for _, slice := range have {
+		if !wanted[slice.Name] {
+			gone := p.asItIs(slice)
+			gone.endpoints = nil
+			p.applySlice(gone)
+		}
+	}
+}
+
+// recordedReady is what the slices say of the remote service. Where somebody removed the annotation,
+// a ready endpoint says it as well.
+func (p *pass) recordedReady(have []*discoveryv1.EndpointSlice) bool {
+	return slices.ContainsFunc(have, func(s *discoveryv1.EndpointSlice) bool {
+		recorded, ok := s.Annotations[v1alpha3.AnnotationRemoteReady]
+		return recorded == labelTrue || (!ok && anyReady(s.Endpoints))
+	})
+}
+
+// withoutGateway is a slice whose gateway the Link no longer has.
+func (p *pass) withoutGateway(slice *discoveryv1.EndpointSlice) sliceIntent {
+	intent := p.asItIs(slice)
+	for i := range intent.endpoints {
+		intent.endpoints[i].Conditions = discoveryv1.EndpointConditions{
+			Ready: new(false), Serving: new(false), Terminating: new(false),
+		}
+	}
+	return intent
+}
+
+func boolText(b bool) string {
+	if b {
+		return labelTrue
+	}
+	return "false"
+}

@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+// applyService plans the write of the mirror itself, if it is not what it should be. Slices of the
+// mode are settled when everything that replaces others is in place.
+func (p *pass) applyService(mode link.Mode, settled bool) {
+	want := p.serviceIntent(mode)
+	hash := hashOf(want)
+	adopting := p.own != nil && p.own.Annotations[v1alpha3.AnnotationAppliedHash] == ""
+	if !adopting || settled {
+		want.Annotations[v1alpha3.AnnotationAppliedHash] = hash
+	}
+	// Not part of the hash: the remote Service's version moves with every change of its status, which
+	// alone is not worth a write.
+	want.Annotations[v1alpha3.AnnotationRemoteResourceVersion] = p.in.Remote.Service.ResourceVersion
+
+	if p.own == nil {
+		p.plan.Service = want
+		return
+	}
+	if serviceMatches(p.own, want) {
+		return
+	}
+	p.plan.Service = want.WithUID(p.own.UID)
+	if adopting {
+		p.plan.Adopt = &Adoption{
+			Mirror:          Ref{Namespace: p.own.Namespace, Name: p.own.Name, UID: p.own.UID},
+			RemoveEndpoints: settled,
+		}
+	}
+	if adopting && settled {
+		p.tell(v1alpha3.ReasonMirrorAdopted, fmt.Sprintf(
+			"took over the mirror %s of %s from Linkerd's service mirror, with its cluster IP", p.mirror, p.fqName))
+	}
+	if was := modeOf(p.own); was != mode {
+		p.tell(v1alpha3.ReasonMirrorConverted, fmt.Sprintf(
+			"converted the mirror %s of %s from mode %s to mode %s, with its cluster IP", p.mirror, p.fqName, was, mode))
+	}
+}
+
+// serviceIntent is the mirror: see the package comment for what it takes over. Annotations are never nil.
+func (p *pass) serviceIntent(mode link.Mode) *corev1ac.ServiceApplyConfiguration {
+	labels := p.copiedLabels()
+	labels[v1alpha3.LabelMirroredService] = labelTrue
+	labels[v1alpha3.LabelClusterName] = p.in.Link.Cluster
+	if mode == link.ModeRemoteDiscovery {
+		labels[v1alpha3.LabelRemoteDiscovery] = p.in.Link.Cluster
+		labels[v1alpha3.LabelRemoteService] = p.in.Name
+	}
+	annotations := p.copiedAnnotations()
+	annotations[v1alpha3.AnnotationRemoteServiceFQName] = p.fqName
+
+	remote := &p.in.Remote.Service.Spec
+	spec := corev1ac.ServiceSpec().
+		WithType(corev1.ServiceTypeClusterIP).
+		WithIPFamilyPolicy(corev1.IPFamilyPolicyPreferDualStack)
+	for _, port := range remote.Ports {
+		spec.WithPorts(servicePort(port))
+	}
+	if remote.SessionAffinity == corev1.ServiceAffinityClientIP {
+		// With its timeout always: a default that nobody owns would outlast the affinity, and the API
+		// server refuses a timeout without one. Affinity None is left out for the same reason.
+		spec.WithSessionAffinity(corev1.ServiceAffinityClientIP).
+			WithSessionAffinityConfig(corev1ac.SessionAffinityConfig().
+				WithClientIP(corev1ac.ClientIPConfig().WithTimeoutSeconds(affinityTimeout(remote))))
+	}
+	if d := remote.TrafficDistribution; d != nil && mode == link.ModeRemoteDiscovery {
+		switch *d {
+		case corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone:
+			spec.WithTrafficDistribution(*d)
+		}
+	}
+	return corev1ac.Service(p.mirror, p.in.Namespace).WithLabels(labels).WithAnnotations(annotations).WithSpec(spec)
+}
+
+// servicePort always sets the name, an empty one too: slices are matched to ports by it.
+func servicePort(port corev1.ServicePort) *corev1ac.ServicePortApplyConfiguration {
+	ac := corev1ac.ServicePort().
+		WithName(port.Name).
+		WithProtocol(protocolOf(port.Protocol)).
+		WithPort(port.Port)
+	if app := appProtocol(port.AppProtocol); app != nil {
+		ac.WithAppProtocol(*app)
+	}
+	return ac
+}
+
+// appProtocol is a valid application protocol or nil.
+func appProtocol(app *string) *string {
+	if app == nil || len(validation.IsQualifiedName(*app)) > 0 {
+		return nil
+	}
+	return new(*app)
+}
+
+func affinityTimeout(spec *corev1.ServiceSpec) int32 {
+	if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		return *c.ClientIP.TimeoutSeconds
+	}
+	return corev1.DefaultClientIPServiceAffinitySeconds
+}

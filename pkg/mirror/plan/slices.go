@@ -1,0 +1,151 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	discoveryv1ac "k8s.io/client-go/applyconfigurations/discovery/v1"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+// MaxEndpointsPerSlice keeps each write small; it is the EndpointSlice controller's default too.
+const MaxEndpointsPerSlice = 100
+
+// sliceIntent is what one EndpointSlice should be.
+type sliceIntent struct {
+	name        string
+	addressType discoveryv1.AddressType
+	// annotations are without the hash.
+	annotations map[string]string
+	ports       []discoveryv1.EndpointPort
+	endpoints   []discoveryv1.Endpoint
+	// existing is the slice to update, nil when it is to be created.
+	existing *discoveryv1.EndpointSlice
+}
+
+// reconcileSlices plans the slices of a mirror in a mode, and says whether they are settled: all in
+// place, and as ready as they can be. Those of the other mode stay until then (MIR-12).
+func (p *pass) reconcileSlices(mode link.Mode, ports []corev1.ServicePort) (settled bool) {
+	var want []sliceIntent
+	if mode == link.ModeGateway {
+		want = p.gatewaySlices(ports, RemoteReady(p.in.Remote.Slices))
+		settled = p.gatewayJudged(want)
+	} else {
+		want, settled = p.directSlices(), true
+	}
+	for _, intent := range want {
+		if p.applySlice(intent) {
+			settled = false
+		}
+	}
+	wanted := make(map[string]bool, len(want))
+	for i := range want {
+		wanted[want[i].name] = true
+	}
+	if !settled && mode == link.ModeGateway && p.hasDirect() {
+		// The pods still serve until the gateway does, and come and go meanwhile. The limit is one for
+		// each mode: counted together, the new mode's endpoints could push out the old one's.
+		p.used = 0
+		for _, intent := range p.directSlices() {
+			wanted[intent.name] = true
+			p.applySlice(intent)
+		}
+	}
+	for _, slice := range p.slices {
+		serving := !settled && mode != link.ModeGateway && p.isGatewaySlice(slice.Name)
+		if !wanted[slice.Name] && !serving {
+			p.deleteSlice(slice)
+		}
+	}
+	return settled
+}
+
+func (p *pass) hasDirect() bool {
+	return slices.ContainsFunc(p.slices, func(s *discoveryv1.EndpointSlice) bool { return !p.isGatewaySlice(s.Name) })
+}
+
+// sliceMetadata is all of a slice's intent but its endpoints.
+type sliceMetadata struct {
+	Labels      map[string]string
+	Annotations map[string]string
+	Ports       []discoveryv1.EndpointPort
+}
+
+// applySlice plans a slice's write, if it is not what it should be. The hash leaves out endpoints:
+// they are compared exactly, and hashing hundreds in every pass would cost more than that.
+func (p *pass) applySlice(intent sliceIntent) (changed bool) {
+	labels := map[string]string{
+		v1alpha3.LabelMirroredService: labelTrue,
+		v1alpha3.LabelClusterName:     p.in.Link.Cluster,
+		discoveryv1.LabelServiceName:  p.mirror,
+		discoveryv1.LabelManagedBy:    v1alpha3.SliceManagedBy,
+	}
+	annotations := maps.Clone(intent.annotations)
+	annotations[v1alpha3.AnnotationAppliedHash] = hashOf(sliceMetadata{labels, intent.annotations, intent.ports})
+
+	if have := intent.existing; have != nil && contains(have.Labels, labels) && contains(have.Annotations, annotations) &&
+		portsEqual(have.Ports, intent.ports) && endpointsEqual(have.Endpoints, intent.endpoints) {
+		return false
+	}
+	ac := discoveryv1ac.EndpointSlice(intent.name, p.in.Namespace).
+		WithLabels(labels).WithAnnotations(annotations).WithAddressType(intent.addressType)
+	if intent.existing != nil {
+		ac.WithUID(intent.existing.UID)
+	}
+	for i := range intent.ports {
+		ac.WithPorts(portIntent(&intent.ports[i]))
+	}
+	for i := range intent.endpoints {
+		ac.WithEndpoints(endpointIntent(&intent.endpoints[i]))
+	}
+	p.plan.Slices = append(p.plan.Slices, ac)
+	p.ready[intent.name] = anyReady(intent.endpoints)
+	return true
+}
+
+func portIntent(port *discoveryv1.EndpointPort) *discoveryv1ac.EndpointPortApplyConfiguration {
+	return &discoveryv1ac.EndpointPortApplyConfiguration{
+		Name: port.Name, Protocol: port.Protocol, Port: port.Port, AppProtocol: port.AppProtocol,
+	}
+}
+
+func endpointIntent(e *discoveryv1.Endpoint) *discoveryv1ac.EndpointApplyConfiguration {
+	ac := &discoveryv1ac.EndpointApplyConfiguration{Addresses: e.Addresses, Hostname: e.Hostname, Zone: e.Zone}
+	if c := e.Conditions; c != (discoveryv1.EndpointConditions{}) {
+		ac.Conditions = &discoveryv1ac.EndpointConditionsApplyConfiguration{
+			Ready: c.Ready, Serving: c.Serving, Terminating: c.Terminating,
+		}
+	}
+	return ac
+}
+
+func (p *pass) deleteSlice(slice *discoveryv1.EndpointSlice) {
+	p.deleted[slice.Name] = true
+	if slice.DeletionTimestamp == nil {
+		p.plan.DeleteSlices = append(p.plan.DeleteSlices, Ref{Namespace: slice.Namespace, Name: slice.Name, UID: slice.UID})
+	}
+}
+
+// asItIs is the intent that an existing slice of ours expresses.
+func (p *pass) asItIs(slice *discoveryv1.EndpointSlice) sliceIntent {
+	intent := sliceIntent{
+		name: slice.Name, addressType: slice.AddressType, existing: slice,
+		ports:       p.directPorts(slice.Ports),
+		annotations: map[string]string{v1alpha3.AnnotationRemoteServiceFQName: p.fqName},
+	}
+	for _, key := range [...]string{v1alpha3.AnnotationRemoteReady, v1alpha3.AnnotationRemoteGatewayIdentity} {
+		if value, ok := slice.Annotations[key]; ok {
+			intent.annotations[key] = value
+		}
+	}
+	for i := range slice.Endpoints {
+		if ips := p.permitted(slice.AddressType, slice.Endpoints[i].Addresses); len(ips) > 0 {
+			intent.endpoints = append(intent.endpoints, cleaned(&slice.Endpoints[i], ips))
+		}
+	}
+	return intent
+}

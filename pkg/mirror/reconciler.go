@@ -1,0 +1,174 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+	"github.com/linkspan/linkspan/pkg/link/remote"
+	"github.com/linkspan/linkspan/pkg/mirror/plan"
+	"github.com/linkspan/linkspan/pkg/probe"
+)
+
+// maxConfirming is how many deletions per Link are confirmed with its target at a time.
+const maxConfirming = 2
+
+// Targets is what linked clusters say of their services.
+type Targets interface {
+	Observe(l link.Link, key remote.ServiceKey) (remote.Observation, error)
+	Keys(l link.Link) []remote.ServiceKey
+	ConfirmGone(ctx context.Context, l link.Link, key remote.ServiceKey) (bool, error)
+}
+
+// Gateways is what probing says of a Link's gateway.
+type Gateways interface {
+	Addresses(n link.Name) (addresses []probe.Address, resolved bool)
+}
+
+// Dependencies are what a Reconciler works with.
+type Dependencies struct {
+	Log     logr.Logger
+	Client  client.Client
+	Live    client.Reader
+	Links   *remote.Links
+	Targets Targets
+	// Gateways may be nil until the first reconcile.
+	Gateways Gateways
+	Events   events.EventRecorder
+	Metrics  *Metrics
+	// Status is called when the report of a Link differs.
+	Status func(link.Name)
+	Now    func() time.Time
+}
+
+// Reconciler makes mirrors right, one key at a time.
+type Reconciler struct {
+	opts     Options
+	log      logr.Logger
+	client   client.Client
+	live     client.Reader
+	links    *remote.Links
+	targets  Targets
+	gateways Gateways
+	events   events.EventRecorder
+	metrics  *Metrics
+	status   func(link.Name)
+
+	queue      queue
+	locals     *locals
+	writes     *writes
+	conflicts  *conflicts
+	confirming *turnstile
+	brake      *brake
+	outcomes   *outcomes
+	arrivals   *arrivals
+}
+
+// NewReconciler makes a Reconciler; SetupWithManager makes it run.
+func NewReconciler(opts Options, d Dependencies) *Reconciler {
+	return &Reconciler{
+		opts: opts, log: d.Log, client: d.Client, live: d.Live, links: d.Links, targets: d.Targets,
+		gateways: d.Gateways, events: d.Events, metrics: d.Metrics, status: d.Status,
+		locals: newLocals(), writes: newWrites(d.Now), conflicts: newConflicts(d.Now), confirming: newTurnstile(maxConfirming),
+		brake: newBrake(d.Now, opts.MassDeletionHold), outcomes: newOutcomes(), arrivals: newArrivals(d.Now),
+	}
+}
+
+// Reconcile brings the mirror of one service in step with everything that is known of it.
+func (r *Reconciler) Reconcile(ctx context.Context, k Key) (reconcile.Result, error) {
+	l, ok := r.links.Get(k.Link)
+	if !ok {
+		return reconcile.Result{}, nil // its Link is gone or was refused: what it left behind is kept
+	}
+	in, err := r.observe(ctx, k, l)
+	if errors.Is(err, errStale) {
+		return reconcile.Result{RequeueAfter: staleRetry}, nil
+	}
+	var p plan.Plan
+	writes := 0
+	if err == nil {
+		p, writes, err = r.carryOut(ctx, k, in)
+	}
+	r.measure(k, l, in, p, writes, err)
+	out, failing, result, err := verdict(p.Outcome, err)
+	r.settle(ctx, k, in, p, out, failing)
+	if out.Reason == v1alpha3.ReasonNameConflict && result.RequeueAfter == 0 && in.Local.Service == nil {
+		result.RequeueAfter = conflictRetry
+	}
+	return result, err
+}
+
+// carryOut computes a plan and applies it. When the mirror's name turns out to be taken, the plan is
+// computed once more with that knowledge.
+func (r *Reconciler) carryOut(ctx context.Context, k Key, in plan.Input) (plan.Plan, int, error) {
+	mirror := types.NamespacedName{Namespace: k.Namespace, Name: in.Link.MirrorName(k.Name)}
+	p := plan.Compute(in)
+	writes, err := r.apply(ctx, k, p, mirror)
+	if !errors.Is(err, errTaken) {
+		return p, writes, err
+	}
+	in.Local.Foreign = true
+	p = plan.Compute(in)
+	more, err := r.apply(ctx, k, p, mirror)
+	return p, writes + more, err
+}
+
+// settle records and tells what became of the service.
+func (r *Reconciler) settle(ctx context.Context, k Key, in plan.Input, p plan.Plan, out plan.Outcome, failing bool) {
+	if out.State == plan.StateWaiting && out.Reason == v1alpha3.ReasonConfirming {
+		return // a step on the way, not an outcome
+	}
+	r.tell(ctx, k, in, p, out, failing)
+	before, changed := r.outcomes.set(k, out, failing)
+	if !changed {
+		return
+	}
+	r.metrics.moved(in.Link.Cluster, before, out)
+	r.metrics.braked(in.Link.Cluster, r.brake.held(k.Link) != nil)
+	r.status(k.Link)
+}
+
+func (r *Reconciler) measure(k Key, l link.Link, in plan.Input, p plan.Plan, writes int, err error) {
+	if err != nil {
+		return // the change is still to be answered
+	}
+	took, seen := r.arrivals.take(k)
+	if writes == 0 {
+		return
+	}
+	r.metrics.writes.WithLabelValues(l.Cluster).Add(float64(writes))
+	if seen {
+		r.metrics.propagation.WithLabelValues(l.Cluster).Observe(took.Seconds())
+	} else if in.Local.Service != nil && p.Service == nil && len(p.Slices) > 0 && in.Remote.State == plan.Present && !r.outcomes.differs(k, p.Outcome) {
+		r.metrics.repairs.WithLabelValues(l.Cluster).Inc()
+	}
+}
+
+// Report sums up a Link's services for its status.
+func (r *Reconciler) Report(name link.Name) remote.MirrorReport {
+	l, ok := r.links.Get(name)
+	if !ok {
+		return remote.MirrorReport{}
+	}
+	exported := r.targets.Keys(l)
+	report := r.outcomes.report(l, exported, exported != nil)
+	report.Held = r.brake.held(name)
+	return report
+}
+
+// Forget drops everything that is remembered of a Link that is gone.
+func (r *Reconciler) Forget(l link.Link) {
+	r.outcomes.forget(l.Name)
+	r.conflicts.forget(l.Name)
+	r.arrivals.forget(l.Name)
+	r.brake.forget(l.Name)
+	r.metrics.forget(l.Cluster)
+}

@@ -1,0 +1,169 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+// settings are the parts of a Link that matter to probing.
+type settings struct {
+	cluster   string
+	enabled   bool
+	addresses []string
+	probe     link.Probe
+}
+
+func settingsOf(l link.Link) settings {
+	if l.Gateway == nil {
+		return settings{cluster: l.Cluster}
+	}
+	return settings{
+		cluster:   l.Cluster,
+		enabled:   true,
+		addresses: slices.Clone(l.Gateway.Addresses),
+		probe:     l.Gateway.Probe,
+	}
+}
+
+func (s settings) equal(other settings) bool {
+	return s.cluster == other.cluster && s.enabled == other.enabled && s.probe == other.probe &&
+		slices.Equal(s.addresses, other.addresses)
+}
+
+// gateway is the gateway of one Link. Gateways.mu guards it, but for name, which never changes.
+type gateway struct {
+	name     link.Name
+	settings settings
+	names    map[string]*name
+	targets  map[netip.Addr]*target
+	// excess is how many addresses are left out because of the limit.
+	excess int
+	// reported is the text of the problems that were last logged.
+	reported string
+}
+
+// target is one address that is probed. Gateways.mu guards it, but for ip, which never changes.
+type target struct {
+	ip   netip.Addr
+	stop context.CancelFunc
+
+	host      string
+	machine   Machine
+	latency   time.Duration
+	lastError string
+}
+
+// take takes the result of a probe in and says whether the verdict changed.
+func (t *target) take(latency time.Duration, err error) bool {
+	t.lastError = ""
+	if err != nil {
+		t.lastError = err.Error()
+	} else {
+		t.latency = latency
+	}
+	var changed bool
+	t.machine, changed = t.machine.Step(err == nil)
+	return changed
+}
+
+// entries are the Link's addresses and names, no more than limit.
+func (gw *gateway) entries(limit int) []string {
+	return gw.settings.addresses[:min(limit, len(gw.settings.addresses))]
+}
+
+// hosts are the DNS names among the entries.
+func (gw *gateway) hosts(limit int) []string {
+	return slices.DeleteFunc(slices.Clone(gw.entries(limit)), func(entry string) bool {
+		_, err := netip.ParseAddr(entry)
+		return err == nil
+	})
+}
+
+// wanted says which addresses to probe, each with the name that it came from, and how many are left
+// out. The order of the Link, and of addresses within a name, decides which ones stay.
+func (gw *gateway) wanted(limit int) (hosts map[netip.Addr]string, excess int) {
+	hosts = map[netip.Addr]string{}
+	excess = len(gw.settings.addresses) - len(gw.entries(limit))
+	add := func(ip netip.Addr, host string) {
+		if _, ok := hosts[ip]; ok {
+			return
+		}
+		if len(hosts) == limit {
+			excess++
+			return
+		}
+		hosts[ip] = host
+	}
+	for _, entry := range gw.entries(limit) {
+		if ip, err := netip.ParseAddr(entry); err == nil {
+			add(ip.Unmap(), "")
+			continue
+		}
+		if n, ok := gw.names[entry]; ok {
+			for _, ip := range slices.Concat(n.v4, n.v6) {
+				add(ip, entry)
+			}
+		}
+	}
+	return hosts, excess
+}
+
+// resolved is true once every name was resolved or failed.
+func (gw *gateway) resolved() bool {
+	for _, n := range gw.names {
+		if !n.settled {
+			return false
+		}
+	}
+	return true
+}
+
+// verdict is Alive if any address is, Dead if it is known that none is, and else Unknown.
+func (gw *gateway) verdict() State {
+	unknown := !gw.resolved()
+	for _, t := range gw.targets {
+		switch t.machine.State {
+		case Alive:
+			return Alive
+		case Unknown:
+			unknown = true
+		case Dead:
+		}
+	}
+	if unknown {
+		return Unknown
+	}
+	return Dead
+}
+
+// addresses are the probed addresses, sorted by IP.
+func (gw *gateway) addresses() []Address {
+	addrs := make([]Address, 0, len(gw.targets))
+	for _, t := range gw.targets {
+		addrs = append(addrs, Address{
+			Name: t.host, IP: t.ip, State: t.machine.State, Latency: t.latency, LastError: t.lastError,
+		})
+	}
+	slices.SortFunc(addrs, func(a, b Address) int { return a.IP.Compare(b.IP) })
+	return addrs
+}
+
+// problems are the names that do not resolve, in the order of the Link, and the limit if it is reached.
+func (gw *gateway) problems(limit int) []error {
+	var problems []error
+	for _, host := range gw.hosts(limit) {
+		if n, ok := gw.names[host]; ok && n.problem != nil {
+			problems = append(problems, n.problem)
+		}
+	}
+	if gw.excess > 0 {
+		problems = append(problems, fmt.Errorf(
+			"the gateway has more than %d addresses: %d are not probed or used (--probe-max-addresses)", limit, gw.excess))
+	}
+	return problems
+}
