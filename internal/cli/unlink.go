@@ -1,0 +1,174 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+type unlinkOptions struct {
+	clusterName string
+	namespace   string
+	orphans     bool
+	output      manifestOutput
+}
+
+func (o *unlinkOptions) bind(fs *pflag.FlagSet) {
+	fs.StringVar(&o.clusterName, "cluster-name", "", "name of the target cluster (required, except with --orphans)")
+	fs.StringVar(&o.namespace, "namespace", link.DefaultNamespace, "namespace of the Link")
+	fs.BoolVar(&o.orphans, "orphans", false, "print the mirrors whose Link is gone instead")
+	o.output.bind(fs)
+}
+
+func (o *unlinkOptions) validate() error {
+	errs := []error{validateNamespace("--namespace", o.namespace), o.output.validate()}
+	if o.clusterName == "" && !o.orphans {
+		errs = append(errs, errors.New("--cluster-name is required: name the target cluster of the link"))
+	}
+	return errors.Join(errs...)
+}
+
+func newUnlinkCommand(streams Streams, globals *globalOptions) *cobra.Command {
+	o := &unlinkOptions{}
+	cmd := &cobra.Command{
+		Use:   "unlink",
+		Short: "Print the objects to delete to end a link",
+		Long: `Print the objects to delete to end a link.
+
+Run it in the context of the source, the cluster where the Link is; the target need not be there any
+more. The controller removes the mirrors when the Link is deleted. If there is no controller any more,
+--orphans prints the mirrors that no Link accounts for.`,
+		Example: "  mirror --context=west unlink --cluster-name east | kubectl --context=west delete -f -",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), streams, globals)
+		},
+	}
+	o.bind(cmd.Flags())
+	return cmd
+}
+
+func (o *unlinkOptions) run(ctx context.Context, streams Streams, globals *globalOptions) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	c, err := globals.client(streams)
+	if err != nil {
+		return err
+	}
+	if o.orphans {
+		objects, err := o.findOrphans(ctx, c)
+		if err != nil {
+			return err
+		}
+		return o.output.print(streams, objects)
+	}
+	objects, err := o.findLink(ctx, c, globals.linkerdNamespace)
+	if err != nil {
+		return err
+	}
+	if err := o.output.print(streams, objects); err != nil {
+		return err
+	}
+	streams.note("Deleting the Link waits until the controller has removed its mirrors. The account in %s stays: revoke it there.", o.clusterName)
+	return nil
+}
+
+// findLink finds the Links to a cluster and their credentials, without asking the target anything.
+func (o *unlinkOptions) findLink(ctx context.Context, c client.Client, linkerdNamespace string) ([]runtime.Object, error) {
+	var links v1alpha3.LinkList
+	if err := c.List(ctx, &links, client.InNamespace(o.namespace)); err != nil {
+		return nil, fmt.Errorf("listing Links in namespace %s: %w", o.namespace, err)
+	}
+	var objects []runtime.Object
+	secrets := []client.ObjectKey{
+		{Namespace: o.namespace, Name: link.SecretName(o.clusterName)},
+		{Namespace: linkerdNamespace, Name: link.SecretName(o.clusterName)},
+	}
+	for _, l := range links.Items {
+		if l.Spec.TargetClusterName != o.clusterName && l.Name != o.clusterName {
+			continue
+		}
+		objects = append(objects, reference(v1alpha3.GroupVersion.WithKind("Link"), &l))
+		secrets = append(secrets, client.ObjectKey{Namespace: o.namespace, Name: l.Spec.ClusterCredentialsSecret})
+	}
+	slices.SortFunc(secrets, func(a, b client.ObjectKey) int { return strings.Compare(a.String(), b.String()) })
+	for _, key := range slices.Compact(secrets) {
+		secret := &corev1.Secret{}
+		if err := c.Get(ctx, key, secret); apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("reading Secret %s: %w", key, err)
+		}
+		// A Secret of another type is somebody else's, whatever its name.
+		if secret.Type == v1alpha3.SecretTypeRemoteKubeconfig {
+			objects = append(objects, reference(corev1.SchemeGroupVersion.WithKind("Secret"), secret))
+		}
+	}
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("nothing to unlink: no Link to %s in namespace %s, and no credentials; see --context, --namespace and --orphans", o.clusterName, o.namespace)
+	}
+	return objects, nil
+}
+
+// findOrphans finds mirrors, and slices that may outlive them, whose cluster no Link names.
+func (o *unlinkOptions) findOrphans(ctx context.Context, c client.Client) ([]runtime.Object, error) {
+	var links v1alpha3.LinkList
+	if err := c.List(ctx, &links); err != nil {
+		return nil, fmt.Errorf("listing Links: %w", err)
+	}
+	linked := map[string]bool{}
+	for _, l := range links.Items {
+		linked[l.Spec.TargetClusterName] = true
+	}
+	orphaned := func(obj client.Object) bool {
+		cluster := obj.GetLabels()[v1alpha3.LabelClusterName]
+		return cluster != "" && !linked[cluster] && (o.clusterName == "" || cluster == o.clusterName)
+	}
+	mirrors := client.MatchingLabels{v1alpha3.LabelMirroredService: "true"}
+	var services corev1.ServiceList
+	if err := c.List(ctx, &services, mirrors); err != nil {
+		return nil, fmt.Errorf("listing mirrors: %w", err)
+	}
+	var slices discoveryv1.EndpointSliceList
+	if err := c.List(ctx, &slices, mirrors); err != nil {
+		return nil, fmt.Errorf("listing endpoint slices of mirrors: %w", err)
+	}
+	var objects []runtime.Object
+	for i := range services.Items {
+		if orphaned(&services.Items[i]) {
+			objects = append(objects, reference(corev1.SchemeGroupVersion.WithKind("Service"), &services.Items[i]))
+		}
+	}
+	for i := range slices.Items {
+		if orphaned(&slices.Items[i]) {
+			objects = append(objects, reference(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), &slices.Items[i]))
+		}
+	}
+	if len(objects) == 0 {
+		return nil, errors.New("there are no orphans: every mirror found has a Link")
+	}
+	return objects, nil
+}
+
+// reference is what kubectl delete needs of an object, and nothing that is in it.
+func reference(kind schema.GroupVersionKind, obj client.Object) *metav1.PartialObjectMetadata {
+	ref := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: obj.GetName(), Namespace: obj.GetNamespace()}}
+	ref.SetGroupVersionKind(kind)
+	return ref
+}

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+const (
+	// labelComponent and componentMirror mark the controller's pods, for dashboards too.
+	labelComponent  = "linkerd.io/control-plane-component"
+	componentMirror = "linkerd-service-mirror"
+	// labelVersion is where a pod says its version.
+	labelVersion = "app.kubernetes.io/version"
+
+	unavailable = "unavailable"
+)
+
+type versionOptions struct {
+	clientOnly bool
+	namespace  string
+	format     string
+}
+
+func (o *versionOptions) bind(fs *pflag.FlagSet) {
+	fs.BoolVar(&o.clientOnly, "client", false, "print the client's version only and ask no cluster")
+	fs.StringVar(&o.namespace, "namespace", link.DefaultNamespace, "namespace of the controller")
+	fs.StringVarP(&o.format, "output", "o", "", "format: json, or text when empty")
+}
+
+func (o *versionOptions) validate() error {
+	if o.format != "" && o.format != formatJSON {
+		return fmt.Errorf("--output %q must be json or left out", o.format)
+	}
+	return validateNamespace("--namespace", o.namespace)
+}
+
+// versions is what `version -o json` prints.
+type versions struct {
+	Client string `json:"client"`
+	Server string `json:"server,omitempty"`
+}
+
+func newVersionCommand(streams Streams, globals *globalOptions, version string) *cobra.Command {
+	o := &versionOptions{}
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the versions of this command and of the controller",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), streams, globals, version)
+		},
+	}
+	o.bind(cmd.Flags())
+	return cmd
+}
+
+func (o *versionOptions) run(ctx context.Context, streams Streams, globals *globalOptions, version string) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	found := versions{Client: version}
+	if !o.clientOnly {
+		c, err := globals.client(streams)
+		if err != nil {
+			return err
+		}
+		if found.Server, err = serverVersion(ctx, c, o.namespace); err != nil {
+			return err
+		}
+	}
+	if o.format == formatJSON {
+		return printJSON(streams, found)
+	}
+	text := "Client version: " + found.Client + "\n"
+	if !o.clientOnly {
+		text += "Server version: " + found.Server + "\n"
+	}
+	if _, err := fmt.Fprint(streams.Out, text); err != nil {
+		return fmt.Errorf("writing the versions: %w", err)
+	}
+	return nil
+}
+
+// serverVersion is the version of the controller's pods, the first in order of names.
+func serverVersion(ctx context.Context, c client.Client, namespace string) (string, error) {
+	pods, err := controllerPods(ctx, c, namespace)
+	if err != nil {
+		return "", err
+	}
+	for _, pod := range pods {
+		if version := pod.Labels[labelVersion]; version != "" {
+			return version, nil
+		}
+	}
+	return unavailable, nil
+}
+
+func controllerPods(ctx context.Context, c client.Client, namespace string) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	err := c.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{labelComponent: componentMirror})
+	if err != nil {
+		return nil, fmt.Errorf("looking for the controller in namespace %s: %w", namespace, err)
+	}
+	return pods.Items, nil
+}

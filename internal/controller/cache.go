@@ -1,0 +1,46 @@
+package controller
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+)
+
+// cacheOptions say what of the local cluster is held in memory: mirrors, Links, their Secrets, and
+// the names of namespaces. Nothing else is, however large the cluster.
+func cacheOptions(namespace string) cache.Options {
+	mirrors := cache.ByObject{
+		Label: labels.SelectorFromSet(labels.Set{v1alpha3.LabelMirroredService: "true"}),
+		// A plan never changes its input, so the copies would be waste.
+		UnsafeDisableDeepCopy: ptr.To(true),
+	}
+	own := map[string]cache.Config{namespace: {}}
+	namespaces := &metav1.PartialObjectMetadata{}
+	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return cache.Options{
+		ReaderFailOnMissingInformer: true, // a forgotten watch is an error, not a hidden one on the whole cluster
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Service{}:            mirrors,
+			&discoveryv1.EndpointSlice{}: mirrors,
+			&v1alpha3.Link{}:             {Namespaces: own},
+			&corev1.Secret{}:             {Namespaces: own, Field: fields.OneTermEqualSelector("type", v1alpha3.SecretTypeRemoteKubeconfig)},
+			namespaces:                   {Transform: nameOnly},
+		},
+	}
+}
+
+// nameOnly keeps of a namespace whether it is there and whether it is going.
+func nameOnly(obj any) (any, error) {
+	if ns, ok := obj.(*metav1.PartialObjectMetadata); ok {
+		ns.Labels, ns.Annotations, ns.ManagedFields, ns.OwnerReferences = nil, nil, nil, nil
+	}
+	return obj, nil
+}

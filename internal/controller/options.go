@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/linkspan/linkspan/pkg/mirror"
+	"github.com/linkspan/linkspan/pkg/probe"
+)
+
+// DefaultNamespace is where Links are read when nothing says otherwise.
+const DefaultNamespace = "linkerd-multicluster"
+
+// Options of the controller process.
+type Options struct {
+	// Namespace is where Links and their Secrets are read.
+	Namespace string
+	// AdminAddress serves metrics and health; "0" serves nothing.
+	AdminAddress string
+	// LeaderElect lets one of several replicas write.
+	LeaderElect bool
+	// LeaseDuration is how long a silent leader is waited for.
+	LeaseDuration time.Duration
+	// QPS and Burst limit requests to the local API server; 0 means no limit.
+	QPS   float32
+	Burst int
+	Log   LogOptions
+	// Mirror and Probe are the options of those packages.
+	Mirror mirror.Options
+	Probe  probe.Options
+
+	// Registry receives the metrics; the one that AdminAddress serves when nil.
+	Registry prometheus.Registerer
+}
+
+// Bind declares the flags, with their defaults. inCluster decides the default of leader election.
+func (o *Options) Bind(fs *pflag.FlagSet, namespace string, inCluster bool) {
+	fs.StringVar(&o.Namespace, "namespace", namespace, "Namespace of the Links and their credentials; in a cluster, the pod's own.")
+	fs.StringVar(&o.AdminAddress, "admin-address", ":9999", "Address of /metrics, /livez and /readyz; 0 serves none.")
+	fs.BoolVar(&o.LeaderElect, "leader-elect", inCluster, "Let one of several replicas write; on by default in a cluster.")
+	fs.DurationVar(&o.LeaseDuration, "lease-duration", 15*time.Second, "How long a leader that fell silent is waited for, at least 3s.")
+	fs.Float32Var(&o.QPS, "kube-api-qps", 0, "Requests a second to the local API server; 0 means no limit: its own fairness protects it.")
+	fs.IntVar(&o.Burst, "kube-api-burst", 0, "Requests at once to the local API server, when --kube-api-qps is set.")
+	o.Log.Bind(fs)
+	o.Mirror.Bind(fs)
+	o.Probe.Bind(fs)
+}
+
+// Validate checks every option once, before anything starts.
+func (o *Options) Validate() error {
+	if problems := validation.IsDNS1123Label(o.Namespace); len(problems) > 0 {
+		return fmt.Errorf("--namespace %q is no namespace: %s", o.Namespace, problems[0])
+	}
+	if o.AdminAddress != "0" {
+		if _, _, err := net.SplitHostPort(o.AdminAddress); err != nil {
+			return fmt.Errorf("--admin-address %q: give host:port, :port or 0: %w", o.AdminAddress, err)
+		}
+	}
+	if o.LeaseDuration < 3*time.Second {
+		return fmt.Errorf("--lease-duration is %s: give at least 3s", o.LeaseDuration)
+	}
+	if o.QPS < 0 || o.Burst < 0 {
+		return errors.New("--kube-api-qps and --kube-api-burst: give 0 for no limit, or a positive number")
+	}
+	o.Mirror.OwnNamespace = o.Namespace
+	return errors.Join(o.Log.Validate(), o.Mirror.Validate(), o.Probe.Validate())
+}
+
+func (o *Options) registry() prometheus.Registerer {
+	if o.Registry != nil {
+		return o.Registry
+	}
+	return metrics.Registry
+}

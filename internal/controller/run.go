@@ -1,0 +1,182 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+	"github.com/linkspan/linkspan/pkg/link/remote"
+	"github.com/linkspan/linkspan/pkg/mirror"
+	"github.com/linkspan/linkspan/pkg/probe"
+)
+
+const (
+	// leaseName is the Lease of leader election.
+	leaseName = "linkspan-mirror"
+	// stopTimeout is how long what is under way may take to end.
+	stopTimeout = 10 * time.Second
+)
+
+// Run runs the controller until ctx ends, and returns when everything of it has ended. A lost lease
+// is an error: the process must end, because a term's leftovers would write beside the next leader.
+func Run(ctx context.Context, cfg *rest.Config, opts Options, logTo io.Writer) error {
+	if err := opts.Validate(); err != nil {
+		return err
+	}
+	log, level := newLogger(opts.Log, logTo)
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+
+	mgr, ready, err := newManager(cfg, opts, log, level)
+	if err != nil {
+		return err
+	}
+	if err := wire(ctx, mgr, opts, log); err != nil {
+		return err
+	}
+	go func() { ready.Store(mgr.GetCache().WaitForCacheSync(ctx)) }()
+	log.Info("Starting", "namespace", opts.Namespace, "leaderElection", opts.LeaderElect)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running the controller: %w", err)
+	}
+	return nil
+}
+
+func newManager(cfg *rest.Config, opts Options, log logr.Logger, level http.Handler) (ctrl.Manager, *atomic.Bool, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha3.AddToScheme(scheme)); err != nil {
+		return nil, nil, fmt.Errorf("registering types: %w", err)
+	}
+	cfg = rest.CopyConfig(cfg)
+	cfg.QPS, cfg.Burst = opts.QPS, opts.Burst
+	if opts.QPS == 0 {
+		cfg.QPS = -1
+	}
+	ready := &atomic.Bool{}
+	renew := opts.LeaseDuration * 2 / 3
+	retry := opts.LeaseDuration / 7
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme: scheme,
+		Logger: log,
+		Cache:  cacheOptions(opts.Namespace),
+		Metrics: metricsserver.Options{BindAddress: opts.AdminAddress, ExtraHandlers: map[string]http.Handler{
+			"/livez":     answer(func() bool { return true }),
+			"/readyz":    answer(ready.Load),
+			"/log-level": level,
+		}},
+		HealthProbeBindAddress:        "0",
+		LeaderElection:                opts.LeaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       opts.Namespace,
+		LeaderElectionReleaseOnCancel: true, // safe: the process ends once Run returns
+		LeaseDuration:                 &opts.LeaseDuration,
+		RenewDeadline:                 &renew,
+		RetryPeriod:                   &retry,
+		GracefulShutdownTimeout:       ptr.To(stopTimeout),
+		Controller:                    config.Controller{SkipNameValidation: ptr.To(true)}, // several run in one test process
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("preparing the controller: %w", err)
+	}
+	return mgr, ready, nil
+}
+
+// answer serves a health check.
+func answer(healthy func() bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !healthy() {
+			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+}
+
+// wire connects the parts. The arrows between them are functions, so that none imports the next:
+// connections and probes tell the mirror controller, and all three tell the status writer.
+func wire(ctx context.Context, mgr ctrl.Manager, opts Options, log logr.Logger) error {
+	links := remote.NewLinks()
+	remoteMetrics := remote.NewMetrics(opts.registry())
+	status := &remote.StatusWriter{Log: log.WithName("status"), Client: mgr.GetClient(), Namespace: opts.Namespace, Links: links}
+
+	var mirrors *mirror.Reconciler
+	connections := remote.NewConnections(log.WithName("connection"), "linkspan-mirror", remoteMetrics, localIdentity(mgr.GetAPIReader()), remote.Events{
+		Link:    func(n link.Name) { mirrors.LinkChanged(n) },
+		Attempt: status.Changed,
+		Service: func(n link.Name, k remote.ServiceKey, initial bool) { mirrors.ServiceChanged(n, k, initial) },
+	})
+	gateways := probe.NewGateways(opts.Probe, log.WithName("probe"), probe.NewMetrics(opts.registry()), func(n link.Name) { mirrors.GatewayChanged(n) })
+	mirrors = mirror.NewReconciler(opts.Mirror, mirror.Dependencies{
+		Log: log.WithName("mirror"), Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Links: links, Targets: connections,
+		Gateways: gateways, Events: mgr.GetEventRecorder("linkspan"), Metrics: mirror.NewMetrics(opts.registry()),
+		Status: status.Changed, Now: time.Now,
+	})
+	status.Connections, status.Mirrors, status.Gateway = connections, mirrors.Report, gatewayReport(gateways)
+
+	controller := &remote.Controller{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: opts.Namespace, Links: links, Connections: connections,
+		Gateways: gateways, Metrics: remoteMetrics, Changed: mirrors.LinkChanged, Status: status.Changed, Forget: mirrors.Forget,
+		Elected: mgr.Elected(),
+	}
+	return errors.Join(
+		mirrors.SetupWithManager(ctx, mgr), controller.SetupWithManager(mgr),
+		mgr.Add(connections), mgr.Add(gateways), mgr.Add(status),
+	)
+}
+
+// localIdentity reads the UID of our own kube-system once.
+func localIdentity(live client.Reader) func(context.Context) (types.UID, error) {
+	var mu sync.Mutex
+	var uid types.UID
+	return func(ctx context.Context) (types.UID, error) {
+		mu.Lock()
+		known := uid
+		mu.Unlock()
+		if known != "" {
+			return known, nil
+		}
+		var ns corev1.Namespace
+		if err := live.Get(ctx, client.ObjectKey{Name: "kube-system"}, &ns); err != nil {
+			return "", fmt.Errorf("reading namespace kube-system: %w", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		uid = ns.UID
+		return uid, nil
+	}
+}
+
+func gatewayReport(g *probe.Gateways) func(link.Name) remote.GatewayReport {
+	return func(n link.Name) remote.GatewayReport {
+		addresses, _ := g.Addresses(n)
+		var out remote.GatewayReport
+		for _, a := range addresses {
+			text := a.IP.String()
+			if a.Name != "" {
+				text += " (" + a.Name + ")"
+			}
+			out.Addresses = append(out.Addresses, v1alpha3.GatewayAddressStatus{Address: text, State: string(a.State), LastError: a.LastError})
+		}
+		return out
+	}
+}
