@@ -177,6 +177,9 @@ func gatewayReport(g *probe.Gateways) func(link.Name) remote.GatewayReport {
 			}
 			out.Addresses = append(out.Addresses, v1alpha3.GatewayAddressStatus{Address: text, State: string(a.State), LastError: a.LastError})
 		}
+		if problems := g.Problems(n); len(problems) > 0 {
+			out.Problem = problems[0].Error()
+		}
 		return out
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,12 +32,13 @@ const confirmTimeout = 3 * time.Second
 func (r *Reconciler) observe(ctx context.Context, k Key, l link.Link) (plan.Input, error) {
 	in := plan.Input{
 		Link: l, Namespace: k.Namespace, Name: k.Name,
-		Policy: r.opts.Policy(), Mirrors: r.locals.count(l.Cluster), Gateway: r.gatewayOf(l),
+		Policy: r.opts.Policy(), Mirrors: r.locals.count(l.Cluster),
 	}
 	var err error
 	if in.Local, err = r.local(ctx, k, l.MirrorName(k.Name)); err != nil {
 		return in, err
 	}
+	in.Gateway = r.gatewayOf(l, in.Local.Slices)
 	if in.LocalNamespace, err = r.namespace(ctx, k.Namespace); err != nil {
 		return in, err
 	}
@@ -161,14 +163,35 @@ func (r *Reconciler) missing(l link.Link) (missing, total int) {
 	return missing, len(local)
 }
 
-func (r *Reconciler) gatewayOf(l link.Link) []plan.GatewayAddress {
+// gatewayOf lists the gateway's addresses. While a name of it cannot be resolved, the addresses that a
+// mirror has already are kept as Unknown: DNS trouble must not take endpoints away (LESSON-29).
+func (r *Reconciler) gatewayOf(l link.Link, local []*discoveryv1.EndpointSlice) []plan.GatewayAddress {
 	if l.Gateway == nil {
 		return nil
 	}
-	addresses, _ := r.gateways.Addresses(l.Name)
+	addresses, resolved := r.gateways.Addresses(l.Name)
 	out := make([]plan.GatewayAddress, 0, len(addresses))
+	known := map[netip.Addr]struct{}{}
 	for _, a := range addresses {
 		out = append(out, plan.GatewayAddress{IP: a.IP, Health: healthOf(a.State)})
+		known[a.IP] = struct{}{}
+	}
+	if resolved && len(r.gateways.Problems(l.Name)) == 0 {
+		return out
+	}
+	for _, slice := range local {
+		if _, viaGateway := slice.Annotations[v1alpha3.AnnotationRemoteReady]; !viaGateway {
+			continue
+		}
+		for _, e := range slice.Endpoints {
+			for _, address := range e.Addresses {
+				ip, err := netip.ParseAddr(address)
+				if _, have := known[ip]; err == nil && !have {
+					out = append(out, plan.GatewayAddress{IP: ip, Health: plan.HealthUnknown})
+					known[ip] = struct{}{}
+				}
+			}
+		}
 	}
 	return out
 }

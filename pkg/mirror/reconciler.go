@@ -31,6 +31,7 @@ type Targets interface {
 // Gateways is what probing says of a Link's gateway.
 type Gateways interface {
 	Addresses(n link.Name) (addresses []probe.Address, resolved bool)
+	Problems(n link.Name) []error
 }
 
 // Dependencies are what a Reconciler works with.

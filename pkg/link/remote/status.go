@@ -14,6 +14,8 @@ import (
 // GatewayReport is what the probes say of a Link's gateway.
 type GatewayReport struct {
 	Addresses []v1alpha3.GatewayAddressStatus
+	// Problem is what is wrong beside the addresses, such as a name that does not resolve.
+	Problem string
 }
 
 // MirrorReport is what the mirror controller says of a Link's services.
@@ -156,7 +158,7 @@ func gatewayReady(o observed) verdict {
 	if o.entry.usable && o.entry.link.Gateway == nil {
 		return verdict{metav1.ConditionTrue, v1alpha3.ReasonNoGateway, "the Link has no gateway: only pod-to-pod mirrors work"}
 	}
-	alive, dead, problem := 0, 0, ""
+	alive, dead, problem := 0, 0, o.gateway.Problem
 	for _, a := range o.gateway.Addresses {
 		switch a.State {
 		case "Alive":

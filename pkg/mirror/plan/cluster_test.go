@@ -104,10 +104,22 @@ func (c *cluster) apply(p plan.Plan) error {
 		if c.service == nil || c.service.UID != ref.UID || c.service.Name != ref.Name {
 			return fmt.Errorf("deleting Service %s: not there with UID %s", ref.Name, ref.UID)
 		}
-		c.service = nil
+		c.deleteService()
 		c.step()
 	}
 	return nil
+}
+
+// deleteService takes Endpoints of the same name along, as Kubernetes does, and with them their slices.
+func (c *cluster) deleteService() {
+	c.service = nil
+	c.deleteMirrored()
+}
+
+func (c *cluster) deleteMirrored() {
+	maps.DeleteFunc(c.slices, func(_ string, s *discoveryv1.EndpointSlice) bool {
+		return s.Labels[discoveryv1.LabelManagedBy] == "endpointslicemirroring-controller.k8s.io"
+	})
 }
 
 // takeOver gives our manager what Linkerd's controller owned, and lets its Endpoints go with the
@@ -122,9 +134,7 @@ func (c *cluster) takeOver(a *plan.Adoption) {
 		c.managedService[a.Mirror.UID] = owned
 	}
 	if a.RemoveEndpoints {
-		maps.DeleteFunc(c.slices, func(_ string, s *discoveryv1.EndpointSlice) bool {
-			return s.Labels[discoveryv1.LabelManagedBy] == "endpointslicemirroring-controller.k8s.io"
-		})
+		c.deleteMirrored()
 		c.step()
 	}
 }

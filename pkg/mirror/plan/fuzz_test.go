@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	discoveryv1ac "k8s.io/client-go/applyconfigurations/discovery/v1"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
@@ -257,13 +258,37 @@ func (w *world) checkAdoption(p plan.Plan) {
 }
 
 // checkModes: slices of the old mode stay until those of the new one are seen to be there (MIR-12).
+// Pods that the target no longer has go at once.
 func (w *world) checkModes(p plan.Plan) {
+	made := slices.ContainsFunc(p.Slices, func(s *discoveryv1ac.EndpointSliceApplyConfiguration) bool {
+		return s.UID == nil && isGateway(*s.Name) == (p.Outcome.Mode == link.ModeGateway)
+	})
+	if !made || w.in.Remote.State != plan.Present || w.in.Link.Deleting {
+		return
+	}
+	alive := map[string]bool{}
+	for _, s := range w.in.Remote.Slices {
+		for _, e := range s.Endpoints {
+			alive[e.Addresses[0]] = s.AddressType == discoveryv1.AddressTypeIPv4
+		}
+	}
 	for _, s := range p.Slices {
-		for _, ref := range p.DeleteSlices {
-			if s.UID == nil && isGateway(*s.Name) != isGateway(ref.Name) && w.in.Remote.State == plan.Present && p.Outcome.Mode != link.ModeNone &&
-				isGateway(*s.Name) == (p.Outcome.Mode == link.ModeGateway) {
-				w.t.Fatalf("slice %s of the old mode goes in the plan that makes %s", ref.Name, *s.Name)
+		for _, e := range s.Endpoints {
+			delete(alive, e.Addresses[0])
+		}
+	}
+	deleted := map[string]bool{}
+	for _, ref := range p.DeleteSlices {
+		deleted[ref.Name] = true
+	}
+	for _, s := range w.in.Local.Slices {
+		for _, e := range s.Endpoints {
+			if deleted[s.Name] && p.Outcome.Mode == link.ModeGateway && !isGateway(s.Name) && alive[e.Addresses[0]] && w.in.Policy.MaxEndpoints == 0 {
+				w.t.Fatalf("%s of slice %s goes in the plan that makes the gateway's slices", e.Addresses[0], s.Name)
 			}
+		}
+		if deleted[s.Name] && p.Outcome.Mode == link.ModeRemoteDiscovery && isGateway(s.Name) {
+			w.t.Fatalf("gateway slice %s goes in the plan that makes those of the pods", s.Name)
 		}
 	}
 }
@@ -427,7 +452,7 @@ func (w *world) drift() {
 		case 4:
 			c.service.Spec.Ports[0].AppProtocol = new("example.com/other")
 		case 5:
-			c.service = nil
+			c.deleteService()
 			return
 		}
 	}

@@ -1,0 +1,143 @@
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// pollInterval is how often a starting process is asked whether it is ready. It tells nobody by itself.
+	pollInterval = 25 * time.Millisecond
+	// stopPatience is how long a process may take to end when asked politely.
+	stopPatience = 10 * time.Second
+	// logTail is how much of a log an error message quotes.
+	logTail = 2000
+)
+
+// process is a child in a process group of its own, which the kernel kills when we die.
+type process struct {
+	name    string
+	cmd     *exec.Cmd
+	logPath string
+	done    chan struct{}
+	err     error // valid once done is closed
+}
+
+// startProcess starts a program whose output is appended to <dir>/<name>.log.
+func startProcess(dir, name, program string, args []string) (*process, error) {
+	logPath := filepath.Join(dir, name+".log")
+	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the log of %s: %w", name, err)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Dir = dir
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = childAttributes()
+	startErr := cmd.Start()
+	if err := errors.Join(startErr, log.Close()); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &process{name: name, cmd: cmd, logPath: logPath, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		p.err = cmd.Wait()
+	}()
+	return p, nil
+}
+
+// waitReady asks ready again and again until it returns nil.
+func (p *process) waitReady(ctx context.Context, ready func(context.Context) error) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		last := ready(ctx)
+		if last == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended while starting: %w\n%s", p.name, p.exit(), p.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("%s is not ready: %w: %w\n%s", p.name, ctx.Err(), last, p.tail())
+		case <-tick.C:
+		}
+	}
+}
+
+// exit describes how the process ended, also when it ended well.
+func (p *process) exit() error {
+	if p.err == nil {
+		return errors.New("exit status 0")
+	}
+	return p.err
+}
+
+// running says whether the process has not ended yet.
+func (p *process) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *process) signal(s syscall.Signal) error {
+	if !p.running() {
+		return fmt.Errorf("%s is not running", p.name)
+	}
+	if err := syscall.Kill(-p.cmd.Process.Pid, s); err != nil {
+		return fmt.Errorf("send %v to %s: %w", s, p.name, err)
+	}
+	return nil
+}
+
+// stop asks the process to end, and kills it when it does not in time.
+func (p *process) stop() error {
+	if !p.running() {
+		return nil
+	}
+	// A frozen process would not hear the request.
+	err := errors.Join(p.signal(syscall.SIGCONT), p.signal(syscall.SIGTERM))
+	if err != nil && p.running() {
+		return err
+	}
+	patience := time.NewTimer(stopPatience)
+	defer patience.Stop()
+	select {
+	case <-p.done:
+		return nil
+	case <-patience.C:
+		return p.kill()
+	}
+}
+
+// kill ends the process at once and waits until it is gone.
+func (p *process) kill() error {
+	if !p.running() {
+		return nil
+	}
+	if err := p.signal(syscall.SIGKILL); err != nil && p.running() {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
+// tail is the end of the log, for error messages.
+func (p *process) tail() string {
+	text, err := os.ReadFile(p.logPath)
+	if err != nil {
+		return err.Error()
+	}
+	text = text[max(0, len(text)-logTail):]
+	return "end of " + p.name + ".log:\n" + strings.TrimSpace(string(text))
+}
