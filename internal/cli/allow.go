@@ -95,7 +95,7 @@ func (o *allowOptions) run(_ context.Context, streams Streams) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	if err := o.output.print(streams, o.objects()); err != nil {
+	if err := o.output.write(streams, o.objects()); err != nil {
 		return err
 	}
 	streams.note("%s may read services and endpoint slices of all namespaces of the cluster where this is applied.", o.serviceAccount)

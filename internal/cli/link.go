@@ -133,7 +133,7 @@ func (o *linkOptions) run(ctx context.Context, streams Streams, globals *globalO
 	if err := verify(ctx, streams, globals, manifest, server); err != nil {
 		return err
 	}
-	if err := o.output.print(streams, manifest.Objects()); err != nil {
+	if err := o.output.write(streams, manifest.Objects()); err != nil {
 		return err
 	}
 	o.explain(streams, server.url, manifest)

@@ -30,8 +30,8 @@ func (o manifestOutput) validate() error {
 	return nil
 }
 
-// print writes objects all at once or, on error, not at all, so that a pipe never applies half of them.
-func (o manifestOutput) print(streams Streams, objects []runtime.Object) error {
+// write prints objects all at once or, on error, not at all, so that a pipe never applies half of them.
+func (o manifestOutput) write(streams Streams, objects []runtime.Object) error {
 	var out bytes.Buffer
 	for _, obj := range objects {
 		text, err := o.encode(obj)

@@ -76,13 +76,13 @@ func (o *unlinkOptions) run(ctx context.Context, streams Streams, globals *globa
 		if err != nil {
 			return err
 		}
-		return o.output.print(streams, objects)
+		return o.output.write(streams, objects)
 	}
 	objects, err := o.findLink(ctx, c, globals.linkerdNamespace)
 	if err != nil {
 		return err
 	}
-	if err := o.output.print(streams, objects); err != nil {
+	if err := o.output.write(streams, objects); err != nil {
 		return err
 	}
 	streams.note("Deleting the Link waits until the controller has removed its mirrors. The account in %s stays: revoke it there.", o.clusterName)
@@ -136,28 +136,21 @@ func (o *unlinkOptions) findOrphans(ctx context.Context, c client.Client) ([]run
 	for _, l := range links.Items {
 		linked[l.Spec.TargetClusterName] = true
 	}
-	orphaned := func(obj client.Object) bool {
-		cluster := obj.GetLabels()[v1alpha3.LabelClusterName]
-		return cluster != "" && !linked[cluster] && (o.clusterName == "" || cluster == o.clusterName)
-	}
-	mirrors := client.MatchingLabels{v1alpha3.LabelMirroredService: "true"}
-	var services corev1.ServiceList
-	if err := c.List(ctx, &services, mirrors); err != nil {
-		return nil, fmt.Errorf("listing mirrors: %w", err)
-	}
-	var slices discoveryv1.EndpointSliceList
-	if err := c.List(ctx, &slices, mirrors); err != nil {
-		return nil, fmt.Errorf("listing endpoint slices of mirrors: %w", err)
-	}
 	var objects []runtime.Object
-	for i := range services.Items {
-		if orphaned(&services.Items[i]) {
-			objects = append(objects, reference(corev1.SchemeGroupVersion.WithKind("Service"), &services.Items[i]))
+	for _, kind := range []schema.GroupVersionKind{
+		corev1.SchemeGroupVersion.WithKind("Service"),
+		discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"),
+	} {
+		var mirrors metav1.PartialObjectMetadataList
+		mirrors.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		if err := c.List(ctx, &mirrors, client.MatchingLabels{v1alpha3.LabelMirroredService: "true"}); err != nil {
+			return nil, fmt.Errorf("listing mirrors, kind %s: %w", kind.Kind, err)
 		}
-	}
-	for i := range slices.Items {
-		if orphaned(&slices.Items[i]) {
-			objects = append(objects, reference(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), &slices.Items[i]))
+		for i := range mirrors.Items {
+			cluster := mirrors.Items[i].Labels[v1alpha3.LabelClusterName]
+			if cluster != "" && !linked[cluster] && (o.clusterName == "" || cluster == o.clusterName) {
+				objects = append(objects, reference(kind, &mirrors.Items[i]))
+			}
 		}
 	}
 	if len(objects) == 0 {

@@ -115,15 +115,20 @@ func (p *pair) run(t *testing.T, change ...func(*Options)) *process {
 		c(&opts)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	run := &process{cancel: cancel, ended: make(chan error, 1), log: &syncBuffer{}, registry: registry}
-	go func() { run.ended <- Run(ctx, cfg, opts, run.log) }()
+	started := &process{cancel: cancel, ended: make(chan error, 1), log: &syncBuffer{}, registry: registry}
+	if err := opts.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	// Not Run: it sets the loggers of the whole process, under the feet of the rig's clients.
+	log, level := newLogger(opts.Log, started.log)
+	go func() { started.ended <- run(ctx, cfg, opts, log, level) }()
 	t.Cleanup(func() {
-		run.stop(t)
+		started.stop(t)
 		if t.Failed() {
-			t.Logf("controller log:\n%s", run.log.String())
+			t.Logf("controller log:\n%s", started.log.String())
 		}
 	})
-	return run
+	return started
 }
 
 // stop ends the controller and waits for it; a second call does nothing.

@@ -22,8 +22,8 @@ type LogOptions struct {
 
 // Bind declares the flags.
 func (o *LogOptions) Bind(fs *pflag.FlagSet) {
-	fs.StringVar(&o.Level, "log-level", "info", "error, warn, info or debug; can be changed for a while at /log-level of the admin address.")
-	fs.StringVar(&o.Format, "log-format", "text", "text or json.")
+	fs.StringVar(&o.Level, "log-level", "info", "error, warn, info or debug; can be changed for a while at /log-level of the admin address")
+	fs.StringVar(&o.Format, "log-format", "text", "text or json")
 }
 
 // Validate checks both options.

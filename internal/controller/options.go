@@ -42,12 +42,12 @@ type Options struct {
 
 // Bind declares the flags, with their defaults. inCluster decides the default of leader election.
 func (o *Options) Bind(fs *pflag.FlagSet, namespace string, inCluster bool) {
-	fs.StringVar(&o.Namespace, "namespace", namespace, "Namespace of the Links and their credentials; in a cluster, the pod's own.")
-	fs.StringVar(&o.AdminAddress, "admin-address", ":9999", "Address of /metrics, /livez and /readyz; 0 serves none.")
-	fs.BoolVar(&o.LeaderElect, "leader-elect", inCluster, "Let one of several replicas write; on by default in a cluster.")
-	fs.DurationVar(&o.LeaseDuration, "lease-duration", 15*time.Second, "How long a leader that fell silent is waited for, at least 3s.")
-	fs.Float32Var(&o.QPS, "kube-api-qps", 0, "Requests a second to the local API server; 0 means no limit: its own fairness protects it.")
-	fs.IntVar(&o.Burst, "kube-api-burst", 0, "Requests at once to the local API server, when --kube-api-qps is set.")
+	fs.StringVar(&o.Namespace, "namespace", namespace, "namespace of the Links and their credentials; in a cluster, the pod's own")
+	fs.StringVar(&o.AdminAddress, "admin-address", ":9999", "address of /metrics, /livez and /readyz; 0 serves none")
+	fs.BoolVar(&o.LeaderElect, "leader-elect", inCluster, "let one of several replicas write; on by default in a cluster")
+	fs.DurationVar(&o.LeaseDuration, "lease-duration", 15*time.Second, "how long a leader that fell silent is waited for, at least 3s")
+	fs.Float32Var(&o.QPS, "kube-api-qps", 0, "requests a second to the local API server; 0 means no limit: its own fairness protects it")
+	fs.IntVar(&o.Burst, "kube-api-burst", 0, "requests at once to the local API server, when --kube-api-qps is set")
 	o.Log.Bind(fs)
 	o.Mirror.Bind(fs)
 	o.Probe.Bind(fs)

@@ -46,7 +46,11 @@ func Run(ctx context.Context, cfg *rest.Config, opts Options, logTo io.Writer) e
 	log, level := newLogger(opts.Log, logTo)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
+	return run(ctx, cfg, opts, log, level)
+}
 
+// run is Run without the loggers that a process has only one of. The options are valid.
+func run(ctx context.Context, cfg *rest.Config, opts Options, log logr.Logger, level http.Handler) error {
 	mgr, ready, err := newManager(cfg, opts, log, level)
 	if err != nil {
 		return err

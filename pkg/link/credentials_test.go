@@ -242,8 +242,8 @@ func TestCredentialsHideSecrets(t *testing.T) {
 		slog.New(slog.NewJSONHandler(&out, nil)).Info("json", "v", v)
 	}
 	// fmt prints byte slices that it reaches by reflection as numbers.
-	numbers := strings.Trim(fmt.Sprint([]byte(marker)), "[]")
-	keyNumbers := strings.Trim(fmt.Sprint(p.key[:20]), "[]")
+	numbers := strings.Trim(fmt.Sprintf("%d", []byte(marker)), "[]")
+	keyNumbers := strings.Trim(fmt.Sprintf("%d", p.key[:20]), "[]")
 	for _, secret := range []string{marker, b64([]byte(marker)), numbers, keyNumbers, string(p.key), b64(p.key)} {
 		if strings.Contains(out.String(), secret) {
 			t.Errorf("the output shows %q:\n%s", secret, out.String())

@@ -68,47 +68,46 @@ func invalid(field, message string) error { return &InvalidError{Field: field, M
 
 // current finds the cluster and user of the current context, or of the only context there is.
 func current(config clientcmdv1.Config) (clientcmdv1.Cluster, clientcmdv1.AuthInfo, error) {
-	none := func(err error) (clientcmdv1.Cluster, clientcmdv1.AuthInfo, error) {
+	context, err := currentContext(config)
+	if err != nil {
 		return clientcmdv1.Cluster{}, clientcmdv1.AuthInfo{}, err
 	}
-	var context clientcmdv1.Context
+	cluster, ok := only(config.Clusters, func(c clientcmdv1.NamedCluster) bool { return c.Name == context.Cluster })
+	if !ok {
+		return clientcmdv1.Cluster{}, clientcmdv1.AuthInfo{}, invalid("contexts[].context.cluster", "must name exactly one entry of clusters")
+	}
+	user, ok := only(config.AuthInfos, func(u clientcmdv1.NamedAuthInfo) bool { return u.Name == context.AuthInfo })
+	if !ok {
+		return clientcmdv1.Cluster{}, clientcmdv1.AuthInfo{}, invalid("contexts[].context.user", "must name exactly one entry of users")
+	}
+	return cluster.Cluster, user.AuthInfo, nil
+}
+
+func currentContext(config clientcmdv1.Config) (clientcmdv1.Context, error) {
 	switch {
 	case len(config.Contexts) == 0:
-		return none(invalid("contexts", "is empty: a context with a cluster and a user is needed"))
-	case config.CurrentContext != "":
-		n := 0
-		for _, c := range config.Contexts {
-			if c.Name == config.CurrentContext {
-				context, n = c.Context, n+1
-			}
-		}
-		if n != 1 {
-			return none(invalid("current-context", "must name exactly one entry of contexts"))
-		}
-	case len(config.Contexts) == 1:
-		context = config.Contexts[0].Context
-	default:
-		return none(invalid("current-context", "is missing: name the one of the contexts to use"))
+		return clientcmdv1.Context{}, invalid("contexts", "is empty: a context with a cluster and a user is needed")
+	case config.CurrentContext == "" && len(config.Contexts) == 1:
+		return config.Contexts[0].Context, nil
+	case config.CurrentContext == "":
+		return clientcmdv1.Context{}, invalid("current-context", "is missing: name the one of the contexts to use")
 	}
-	var clusters []clientcmdv1.Cluster
-	for _, c := range config.Clusters {
-		if c.Name == context.Cluster {
-			clusters = append(clusters, c.Cluster)
-		}
+	found, ok := only(config.Contexts, func(c clientcmdv1.NamedContext) bool { return c.Name == config.CurrentContext })
+	if !ok {
+		return clientcmdv1.Context{}, invalid("current-context", "must name exactly one entry of contexts")
 	}
-	if len(clusters) != 1 {
-		return none(invalid("contexts[].context.cluster", "must name exactly one entry of clusters"))
-	}
-	var users []clientcmdv1.AuthInfo
-	for _, u := range config.AuthInfos {
-		if u.Name == context.AuthInfo {
-			users = append(users, u.AuthInfo)
+	return found.Context, nil
+}
+
+// only is the one entry that is wanted; none and several are both a mistake.
+func only[T any](entries []T, wanted func(T) bool) (found T, ok bool) {
+	n := 0
+	for _, entry := range entries {
+		if wanted(entry) {
+			found, n = entry, n+1
 		}
 	}
-	if len(users) != 1 {
-		return none(invalid("contexts[].context.user", "must name exactly one entry of users"))
-	}
-	return clusters[0], users[0], nil
+	return found, n == 1
 }
 
 func checkCluster(c clientcmdv1.Cluster, opts KubeconfigOptions, ps *problems) {
@@ -166,23 +165,31 @@ func checkProxy(proxy string, ps *problems) {
 func checkUser(u clientcmdv1.AuthInfo, ps *problems) {
 	before := len(*ps)
 	checkForbidden(u, ps)
-	if strings.ContainsFunc(strings.TrimSpace(u.Token), func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	token := strings.TrimSpace(u.Token)
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		ps.add("users[].user.token", "holds a character that no token has: write it on one line")
 	}
-	basic := u.Username != "" || u.Password != ""
-	switch {
-	case basic && u.Token != "":
-		ps.add("users[].user.username", "and token exclude each other: remove one")
-	case basic && u.Username == "":
-		ps.add("users[].user.username", "is missing beside the password")
-	}
+	basic := checkBasic(u, ps)
 	certificate := len(u.ClientCertificateData) > 0 || len(u.ClientKeyData) > 0
 	if certificate {
 		checkKeyPair(u, ps)
 	}
-	if len(*ps) == before && !certificate && !basic && strings.TrimSpace(u.Token) == "" {
+	if len(*ps) == before && !certificate && !basic && token == "" {
 		ps.add("users[].user", "holds no credentials: write a token, or client-certificate-data and client-key-data")
 	}
+}
+
+// checkBasic says whether there is a user name or password, and whether it may be.
+func checkBasic(u clientcmdv1.AuthInfo, ps *problems) bool {
+	switch {
+	case u.Username == "" && u.Password == "":
+		return false
+	case u.Token != "":
+		ps.add("users[].user.username", "and token exclude each other: remove one")
+	case u.Username == "":
+		ps.add("users[].user.username", "is missing beside the password")
+	}
+	return true
 }
 
 // checkForbidden refuses what runs a program, opens a file or acts as somebody else.

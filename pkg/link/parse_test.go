@@ -278,8 +278,7 @@ func fields(err error) []string {
 		}
 		return all
 	}
-	var one *link.InvalidError
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[*link.InvalidError](err); ok {
 		return []string{one.Field}
 	}
 	return nil

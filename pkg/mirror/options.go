@@ -34,13 +34,13 @@ type Options struct {
 
 // Bind declares the flags, with their defaults.
 func (o *Options) Bind(fs *pflag.FlagSet) {
-	fs.IntVar(&o.Workers, "workers", 16, "Services that are reconciled at the same time.")
-	fs.BoolVar(&o.CreateNamespaces, "create-namespaces", false, "Create the namespaces that exported services need.")
-	fs.StringSliceVar(&o.AllowedNamespaces, "allow-namespaces", nil, "Namespaces that may receive mirrors although their name starts with kube- or the controller runs there.")
-	fs.IntVar(&o.MaxMirrors, "max-mirrors", 10_000, "Most mirrors that one Link may have; 0 means no limit.")
-	fs.IntVar(&o.MaxEndpoints, "max-endpoints", 5_000, "Most endpoints that one mirror may have; 0 means no limit.")
-	fs.StringSliceVar(&o.LocalNetworks, "local-networks", nil, "Pod and service ranges of this cluster, as CIDRs: endpoint addresses in them are refused.")
-	fs.DurationVar(&o.MassDeletionHold, "mass-deletion-hold", time.Hour, "How long mirrors are kept when most of a Link's services are missing at once; 0 means until released by annotation.")
+	fs.IntVar(&o.Workers, "workers", 16, "services that are reconciled at the same time")
+	fs.BoolVar(&o.CreateNamespaces, "create-namespaces", false, "create the namespaces that exported services need")
+	fs.StringSliceVar(&o.AllowedNamespaces, "allow-namespaces", nil, "namespaces that may receive mirrors although their name starts with kube- or the controller runs there")
+	fs.IntVar(&o.MaxMirrors, "max-mirrors", 10_000, "most mirrors that one Link may have; 0 means no limit")
+	fs.IntVar(&o.MaxEndpoints, "max-endpoints", 5_000, "most endpoints that one mirror may have; 0 means no limit")
+	fs.StringSliceVar(&o.LocalNetworks, "local-networks", nil, "pod and service ranges of this cluster, as CIDRs: endpoint addresses in them are refused")
+	fs.DurationVar(&o.MassDeletionHold, "mass-deletion-hold", time.Hour, "how long mirrors are kept when most of a Link's services are missing at once; 0 means until released by annotation")
 }
 
 // Validate checks every option, and keeps what it parsed.

@@ -269,6 +269,12 @@ func (c *Connection) sawDeletion(key ServiceKey) bool {
 
 // confirmGone asks the target itself whether a service is gone or exported no more.
 func (c *Connection) confirmGone(ctx context.Context, key ServiceKey) (bool, error) {
+	if !c.sawDeletion(key) {
+		// Missing from a list: another cluster behind the same address would miss it too.
+		if err := c.recheck(ctx); err != nil {
+			return false, err
+		}
+	}
 	svc, err := c.client.CoreV1().Services(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -287,7 +293,7 @@ func (c *Connection) recheck(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.uid != "" && uid != c.uid {
+	if c.uid != "" && uid != "" && uid != c.uid {
 		return &Failure{
 			Reason: v1alpha3.ReasonTargetChanged,
 			Err:    errors.New("another cluster now answers at " + c.target.Credentials.Server),

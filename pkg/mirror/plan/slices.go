@@ -56,7 +56,7 @@ func (p *pass) reconcileSlices(mode link.Mode, ports []corev1.ServicePort) (sett
 		}
 	}
 	for _, slice := range p.slices {
-		serving := false && !settled && mode != link.ModeGateway && p.isGatewaySlice(slice.Name)
+		serving := !settled && mode != link.ModeGateway && p.isGatewaySlice(slice.Name)
 		if !wanted[slice.Name] && !serving {
 			p.deleteSlice(slice)
 		}

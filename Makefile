@@ -1,0 +1,102 @@
+# Needs Go, git, GNU make and a C compiler (for the race detector). `make` alone explains the targets.
+# Everything else is built from pinned Go modules into the user's cache folder when first needed.
+
+GO ?= go
+VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || echo dev)
+
+# Settings, on the command line: make deflake RUN=TestAdoption N=50
+ARGS ?=
+SERVICES ?= 1000
+FUZZTIME ?= 20s
+FUZZ ?=
+N ?= 20
+RUN ?= .
+PKG ?= ./...
+# How many packages with API servers are tested at a time. Each starts several processes.
+RIG_PARALLEL ?= 1
+# For one package. Long enough for a loaded machine of two cores, short enough to end a hang.
+UNIT_TIMEOUT ?= 5m
+RIG_TIMEOUT ?= 15m
+
+.DEFAULT_GOAL := help
+# Targets share the build cache and two cores: in parallel they would only disturb each other.
+.NOTPARALLEL:
+
+.PHONY: help
+help: ## Explain the targets.
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Use
+
+.PHONY: build
+build: ## Build bin/mirror.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mirror ./cmd/mirror
+
+.PHONY: demo
+demo: kube ## Link two real API servers and mirror services; stays up until Ctrl-C (ARGS=--exit ends by itself).
+	$(GO) run ./test/demo $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what make built in the tree; caches outside it stay.
+	rm -rf bin dist
+
+##@ Test
+
+.PHONY: test
+test: test-unit test-rig ## Run all tests, with the race detector.
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need no API server.
+	packages=$$(hack/packages unit) && $(GO) test -race -timeout $(UNIT_TIMEOUT) $$packages
+
+.PHONY: test-rig
+test-rig: kube ## Run the tests against real API servers.
+	packages=$$(hack/packages rig) && $(GO) test -race -p $(RIG_PARALLEL) -timeout $(RIG_TIMEOUT) $$packages
+
+.PHONY: test-min
+test-min: ## Run the tests against API servers of the oldest version supported, v1.34.
+	LINKSPAN_KUBE=v1.34 $(MAKE) --no-print-directory test-rig
+
+.PHONY: bench
+bench: kube ## Measure against real API servers and print a table (SERVICES=5000 for more).
+	SERVICES=$(SERVICES) $(GO) run ./test/bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME=20s (FUZZ=name picks some).
+	hack/fuzz $(FUZZTIME) '$(FUZZ)'
+
+.PHONY: deflake
+deflake: kube ## Repeat tests until one fails, at most N=20 times (RUN=pattern, PKG=./pkg/mirror).
+	@round=1; while [ $$round -le $(N) ]; do \
+		echo "== round $$round of $(N)"; \
+		$(GO) test -race -count=1 -p $(RIG_PARALLEL) -timeout $(RIG_TIMEOUT) -run '$(RUN)' $(PKG) || \
+			{ echo "deflake: failed in round $$round of $(N)" >&2; exit 1; }; \
+		round=$$((round + 1)); \
+	done
+
+.PHONY: kube
+kube: ## Build etcd and the Kubernetes binaries that tests run, unless they are in the cache.
+	$(GO) run ./hack/kube
+
+##@ Check
+
+.PHONY: lint
+lint: ## Run golangci-lint and go vet.
+	hack/lint/golangci-lint run ./...
+	$(GO) vet ./...
+
+.PHONY: fmt
+fmt: ## Format the code and order its imports.
+	hack/lint/golangci-lint fmt ./...
+
+.PHONY: generate
+generate: ## Write all generated files again.
+	$(GO) run ./hack/generate
+	$(GO) test ./internal/cli -run TestFlagsReferenceIsCurrent -count=1 -update-reference
+	$(GO) test ./internal/controller -run TestMetricsReferenceIsCurrent -count=1 -update
+
+.PHONY: verify
+verify: ## Fail if a module is not tidy or generating changes anything; stage your change first.
+	hack/verify

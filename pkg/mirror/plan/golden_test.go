@@ -1,0 +1,302 @@
+package plan_test
+
+import (
+	"flag"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	discoveryv1ac "k8s.io/client-go/applyconfigurations/discovery/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
+	"github.com/linkspan/linkspan/pkg/mirror/plan"
+)
+
+// caseIn is the form of testdata/<sentence>.in.yaml; testdata/README.md explains it.
+type caseIn struct {
+	Link      caseLink                  `json:"link"`
+	Service   string                    `json:"service"`
+	Namespace plan.NamespaceState       `json:"namespace"`
+	Gateway   []map[string]plan.Health  `json:"gateway"`
+	Policy    casePolicy                `json:"policy"`
+	Mirrors   int                       `json:"mirrors"`
+	Target    plan.RemoteState          `json:"target"`
+	Remote    caseObjects               `json:"remote"`
+	After     string                    `json:"after"`
+	Changes   map[string]map[string]any `json:"changes"`
+	Local     caseObjects               `json:"local"`
+	Foreign   bool                      `json:"nameTaken"`
+}
+
+type caseLink struct {
+	Cluster             string       `json:"cluster"`
+	Deleting            bool         `json:"deleting"`
+	Gateway             *caseGateway `json:"gateway"`
+	ExcludedLabels      []string     `json:"excludedLabels"`
+	ExcludedAnnotations []string     `json:"excludedAnnotations"`
+}
+
+type caseGateway struct {
+	Port     uint16 `json:"port"`
+	Identity string `json:"identity"`
+}
+
+type casePolicy struct {
+	CreateNamespaces  bool     `json:"createNamespaces"`
+	OwnNamespace      string   `json:"ownNamespace"`
+	AllowedNamespaces []string `json:"allowedNamespaces"`
+	MaxMirrors        int      `json:"maxMirrors"`
+	MaxEndpoints      int      `json:"maxEndpoints"`
+	LocalNetworks     []string `json:"localNetworks"`
+}
+
+type caseObjects struct {
+	Service *corev1.Service              `json:"service"`
+	Slices  []*discoveryv1.EndpointSlice `json:"slices"`
+}
+
+// caseOut is the form of testdata/<sentence>.out.yaml.
+type caseOut struct {
+	Outcome         caseOutcome                                      `json:"outcome"`
+	CreateNamespace string                                           `json:"createNamespace,omitempty"`
+	Adopt           *caseAdopt                                       `json:"adopt,omitempty"`
+	ApplyService    *corev1ac.ServiceApplyConfiguration              `json:"applyService,omitempty"`
+	ApplySlices     []*discoveryv1ac.EndpointSliceApplyConfiguration `json:"applySlices,omitempty"`
+	DeleteSlices    []string                                         `json:"deleteSlices,omitempty"`
+	DeleteService   string                                           `json:"deleteService,omitempty"`
+	Events          []string                                         `json:"events,omitempty"`
+}
+
+type caseOutcome struct {
+	State   plan.State `json:"state"`
+	Mode    link.Mode  `json:"mode,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
+	Message string     `json:"message,omitempty"`
+	Ready   bool       `json:"ready"`
+}
+
+type caseAdopt struct {
+	Mirror          string `json:"mirror"`
+	RemoveEndpoints bool   `json:"removeEndpoints"`
+}
+
+const (
+	inSuffix  = ".in.yaml"
+	outSuffix = ".out.yaml"
+)
+
+// TestGolden holds each sentence of the documentation against its example. Run with -update to
+// rewrite the expected plans, and read the difference.
+func TestGolden(t *testing.T) {
+	update := updateFlag(t)
+	files, err := filepath.Glob(filepath.Join("testdata", "*"+inSuffix))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases found: %v", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), inSuffix)
+		t.Run(name, func(t *testing.T) {
+			in, c := load(t, name)
+			got, err := yaml.Marshal(render(plan.Compute(in)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			expected := filepath.Join("testdata", name+outSuffix)
+			if update {
+				if err := os.WriteFile(expected, got, 0o644); err != nil { //nolint:gosec // test data is for everybody to read
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(expected)
+			if err != nil {
+				t.Fatalf("no expected plan (-update writes it): %v", err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("plan differs (-want +got):\n%s", diff)
+			}
+			if _, _, err := c.settle(in, maxRounds); err != nil {
+				t.Errorf("applying the plan: %v", err)
+			}
+		})
+	}
+}
+
+// TestGoldenHasNoStrays finds expected plans whose case is gone.
+func TestGoldenHasNoStrays(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "*"+outSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if _, err := os.Stat(strings.TrimSuffix(file, outSuffix) + inSuffix); err != nil {
+			t.Errorf("%s has no case: %v", file, err)
+		}
+	}
+}
+
+// updateFlag looks for -update among the arguments: a flag of the package would be a global.
+func updateFlag(t *testing.T) bool {
+	t.Helper()
+	return slices.Contains(flag.Args(), "update") || os.Getenv("UPDATE") != ""
+}
+
+// load reads a case, and settles the case that it comes after.
+func load(t *testing.T, name string) (plan.Input, *cluster) {
+	t.Helper()
+	var file caseIn
+	text, err := os.ReadFile(filepath.Join("testdata", name+inSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(text, &file); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	c := newCluster(plan.Local{Service: file.Local.Service, Slices: file.Local.Slices})
+	if file.After != "" {
+		var before plan.Input
+		before, c = load(t, file.After)
+		if _, _, err := c.settle(before, maxRounds); err != nil {
+			t.Fatalf("%s: %v", file.After, err)
+		}
+	}
+	c.change(t, file.Changes)
+	in := file.input(t)
+	in.Local = c.local()
+	in.Local.Foreign = in.Local.Foreign || file.Foreign
+	c.namespaceExists = in.LocalNamespace != plan.NamespaceMissing
+	return in, c
+}
+
+func (file caseIn) input(t *testing.T) plan.Input {
+	t.Helper()
+	namespace, name, ok := strings.Cut(file.Service, "/")
+	if !ok {
+		t.Fatalf("service: %q is not namespace/name", file.Service)
+	}
+	in := plan.Input{
+		Link: link.Link{
+			Name: link.Name(file.Link.Cluster), Namespace: "linkerd-multicluster", Cluster: file.Link.Cluster,
+			Domain: link.DefaultClusterDomain, Deleting: file.Link.Deleting,
+			Exported:            labels.SelectorFromSet(labels.Set{v1alpha3.LabelExported: v1alpha3.ExportedGateway}),
+			RemoteDiscovery:     labels.SelectorFromSet(labels.Set{v1alpha3.LabelExported: v1alpha3.ExportedRemoteDiscovery}),
+			ExcludedLabels:      link.NewKeyFilter(file.Link.ExcludedLabels),
+			ExcludedAnnotations: link.NewKeyFilter(file.Link.ExcludedAnnotations),
+		},
+		Namespace: namespace, Name: name, LocalNamespace: file.Namespace, Mirrors: file.Mirrors,
+		Remote: plan.Remote{State: file.Target, Service: file.Remote.Service, Slices: file.Remote.Slices},
+		Policy: plan.Policy{
+			CreateNamespaces: file.Policy.CreateNamespaces, OwnNamespace: file.Policy.OwnNamespace,
+			AllowedNamespaces: file.Policy.AllowedNamespaces,
+			MaxMirrors:        file.Policy.MaxMirrors, MaxEndpoints: file.Policy.MaxEndpoints,
+		},
+	}
+	if in.LocalNamespace == "" {
+		in.LocalNamespace = plan.NamespaceActive
+	}
+	if in.Remote.State == "" {
+		in.Remote.State = plan.Present
+	}
+	if g := file.Link.Gateway; g != nil {
+		in.Link.Gateway = &link.Gateway{Addresses: []string{"gateway.example"}, Port: g.Port, Identity: g.Identity}
+	}
+	for _, network := range file.Policy.LocalNetworks {
+		in.Policy.LocalNetworks = append(in.Policy.LocalNetworks, netip.MustParsePrefix(network))
+	}
+	for _, entry := range file.Gateway {
+		for ip, health := range entry {
+			in.Gateway = append(in.Gateway, plan.GatewayAddress{IP: netip.MustParseAddr(ip), Health: health})
+		}
+	}
+	return in
+}
+
+// change applies a JSON merge patch to each object named; null deletes the object.
+func (c *cluster) change(t *testing.T, changes map[string]map[string]any) {
+	t.Helper()
+	for name, patch := range changes {
+		switch slice, ok := c.slices[name]; {
+		case ok && patch == nil:
+			delete(c.slices, name)
+		case ok:
+			c.slices[name] = patched(t, slice, patch)
+		case c.service != nil && c.service.Name == name:
+			c.service = patched(t, c.service, patch)
+		default:
+			t.Fatalf("changes: there is no %s, only %v", name, slices.Sorted(maps.Keys(c.slices)))
+		}
+	}
+}
+
+func patched[T any](t *testing.T, object *T, patch map[string]any) *T {
+	t.Helper()
+	text, err := yaml.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := yaml.Unmarshal(text, &fields); err != nil {
+		t.Fatal(err)
+	}
+	merge(fields, patch)
+	if text, err = yaml.Marshal(fields); err != nil {
+		t.Fatal(err)
+	}
+	result := new(T)
+	if err := yaml.UnmarshalStrict(text, result); err != nil {
+		t.Fatalf("changes: %v", err)
+	}
+	return result
+}
+
+func merge(into, patch map[string]any) {
+	for key, value := range patch {
+		below, isMap := value.(map[string]any)
+		existing, hasMap := into[key].(map[string]any)
+		switch {
+		case value == nil:
+			delete(into, key)
+		case isMap && hasMap:
+			merge(existing, below)
+		default:
+			into[key] = value
+		}
+	}
+}
+
+func render(p plan.Plan) caseOut {
+	out := caseOut{
+		Outcome:         caseOutcome(p.Outcome),
+		CreateNamespace: p.CreateNamespace,
+		ApplyService:    p.Service,
+		ApplySlices:     p.Slices,
+	}
+	ref := func(r plan.Ref) string { return r.Namespace + "/" + r.Name + " with UID " + string(r.UID) }
+	for _, r := range p.DeleteSlices {
+		out.DeleteSlices = append(out.DeleteSlices, ref(r))
+	}
+	if p.DeleteService != nil {
+		out.DeleteService = ref(*p.DeleteService)
+	}
+	if p.Adopt != nil {
+		out.Adopt = &caseAdopt{Mirror: ref(p.Adopt.Mirror), RemoveEndpoints: p.Adopt.RemoveEndpoints}
+	}
+	for _, e := range p.Events {
+		kind := "Normal"
+		if e.Warning {
+			kind = "Warning"
+		}
+		out.Events = append(out.Events, kind+" "+e.Reason+": "+e.Message)
+	}
+	return out
+}
