@@ -84,8 +84,10 @@ const (
 	ReasonRejected             = "Rejected"
 	// ReasonConfirming: the target is being asked whether a service is really gone.
 	ReasonConfirming = "Confirming"
+)
 
-	// Reasons of warnings about a mirror that was made all the same.
+// Reasons of warnings about a mirror that was made all the same.
+const (
 	ReasonMetadataDropped   = "MetadataDropped"
 	ReasonEndpointsDropped  = "EndpointsDropped"
 	ReasonMirrorConverted   = "MirrorConverted"

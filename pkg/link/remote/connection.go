@@ -247,7 +247,7 @@ func (c *Connection) slicesOf(key ServiceKey) ([]*discoveryv1.EndpointSlice, err
 
 // keys lists every exported service that the connection knows.
 func (c *Connection) keys() []ServiceKey {
-	var out []ServiceKey
+	out := []ServiceKey{} // never nil, which would mean that nothing is known
 	for _, f := range c.services {
 		for _, obj := range f.informer.GetStore().List() {
 			if svc, ok := obj.(*corev1.Service); ok {

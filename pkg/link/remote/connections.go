@@ -133,6 +133,7 @@ func (c *Connections) Remove(name link.Name) {
 	if s != nil {
 		s.end()
 		<-s.ended
+		c.wakeRivals(name, "")
 	}
 	c.metrics.Forget(name)
 }
@@ -272,15 +273,17 @@ func (c *Connections) olderWith(l link.Link, uid types.UID) link.Name {
 	return ""
 }
 
-// wakeOthersAt lets the other Links that are connected to the same cluster find out who may stay.
-func (c *Connections) wakeOthersAt(name link.Name, uid types.UID) {
+// wakeRivals lets other Links find out who may stay: those that are connected to the cluster that
+// this Link has reached, and those that were refused because of another Link, which may be gone.
+func (c *Connections) wakeRivals(name link.Name, uid types.UID) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for other, s := range c.sessions {
 		s.mu.RLock()
 		same := uid != "" && s.report.UID == string(uid)
+		refused := s.report.Failure != nil && s.report.Failure.Reason == v1alpha3.ReasonTargetIsDuplicate
 		s.mu.RUnlock()
-		if other == name || !same {
+		if other == name || !same && !refused {
 			continue
 		}
 		select {

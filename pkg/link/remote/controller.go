@@ -10,12 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	linkac "github.com/linkspan/linkspan/api/v1alpha3/applyconfiguration/api/v1alpha3"
@@ -48,6 +49,8 @@ type Controller struct {
 	Status func(link.Name)
 	// Forget is called when a Link is gone for good.
 	Forget func(l link.Link)
+	// ResumeHold is told since when the Link's status reports a held mass deletion; zero when it does not.
+	ResumeHold func(name link.Name, since time.Time)
 	// Elected is closed once this replica is the leader.
 	Elected <-chan struct{}
 }
@@ -55,24 +58,39 @@ type Controller struct {
 // SetupWithManager registers the controller.
 func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	everyReplica := false
+	elected := make(chan event.GenericEvent)
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("link").
 		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, MaxConcurrentReconciles: 4, ReconciliationTimeout: 30 * time.Second}).
 		Watches(&v1alpha3.Link{}, handler.EnqueueRequestsFromMapFunc(c.rivals)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.linksUsing)).
+		WatchesRawSource(source.Channel(elected, &handler.EnqueueRequestForObject{})).
 		Complete(c)
 	if err != nil {
 		return fmt.Errorf("setting up the link controller: %w", err)
 	}
-	// What a standby left undone is done once it leads.
-	return mgr.Add(leaderTask(func(ctx context.Context) error {
-		for _, l := range c.Links.All() {
-			if _, err := c.Reconcile(ctx, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: c.Namespace, Name: string(l.Name)}}); err != nil {
-				ctrl.LoggerFrom(ctx).Error(err, "Taking over a Link", "link", l.Name)
-			}
-		}
+	return mgr.Add(leaderTask(func(ctx context.Context) error { return c.takeOver(ctx, elected) }))
+}
+
+// takeOver looks at every Link once more when this replica leads: what a standby left undone.
+func (c *Controller) takeOver(ctx context.Context, elected chan<- event.GenericEvent) error {
+	select {
+	case <-c.Elected: // closed a moment after the tasks of the leader have started
+	case <-ctx.Done():
 		return nil
-	}))
+	}
+	var list v1alpha3.LinkList
+	if err := c.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
+		return fmt.Errorf("listing Links to take them over: %w", err)
+	}
+	for i := range list.Items {
+		select {
+		case elected <- event.GenericEvent{Object: &list.Items[i]}:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
 }
 
 // leaderTask runs once, when this replica becomes the leader.
@@ -131,6 +149,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	c.ResumeHold(name, heldSince(obj.Status))
 	changed := c.record(name, parsed, refusal)
 	if refusal == nil && !parsed.Deleting {
 		c.Gateways.Set(parsed)
@@ -146,9 +165,10 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // accept says whether the Link may be used as it stands.
 func (c *Controller) accept(ctx context.Context, obj *v1alpha3.Link) (link.Link, *Failure, error) {
-	parsed, err := link.Parse(obj)
-	if err != nil {
-		return parsed, &Failure{Reason: v1alpha3.ReasonInvalidLink, Err: err}, nil
+	parsed, invalid := link.Parse(obj)
+	// Of a Link that is going only the cluster's name matters, and that it is not another Link's.
+	if invalid != nil && (!parsed.Deleting || parsed.Cluster == "") {
+		return parsed, &Failure{Reason: v1alpha3.ReasonInvalidLink, Err: invalid}, nil
 	}
 	var list v1alpha3.LinkList
 	if err := c.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
@@ -249,7 +269,7 @@ func (c *Controller) finalize(ctx context.Context, obj *v1alpha3.Link) (reconcil
 	case obj.DeletionTimestamp.IsZero() && !held:
 		intent = intent.WithFinalizers(v1alpha3.FinalizerMirrors)
 	case !obj.DeletionTimestamp.IsZero() && held:
-		left, err := c.mirrorsLeft(ctx, obj.Spec.TargetClusterName, link.Name(obj.Name))
+		left, err := c.mirrorsLeft(ctx, link.Name(obj.Name))
 		if err != nil {
 			return reconcile.Result{}, err
 		}
@@ -268,17 +288,18 @@ func (c *Controller) finalize(ctx context.Context, obj *v1alpha3.Link) (reconcil
 
 // mirrorsLeft looks in the cache first and, when it has none left, asks the API server: the last
 // mirror may be too young for the cache. A Link that never owned its cluster name has none.
-func (c *Controller) mirrorsLeft(ctx context.Context, cluster string, name link.Name) (bool, error) {
-	if _, owner := c.Links.Get(name); !owner {
+func (c *Controller) mirrorsLeft(ctx context.Context, name link.Name) (bool, error) {
+	l, owner := c.Links.Get(name)
+	if !owner {
 		return false, nil
 	}
-	labels := client.MatchingLabels{v1alpha3.LabelMirroredService: "true", v1alpha3.LabelClusterName: cluster}
+	labels := client.MatchingLabels{v1alpha3.LabelMirroredService: "true", v1alpha3.LabelClusterName: l.Cluster}
 	for _, reader := range []client.Reader{c.Client, c.Live} {
 		var services corev1.ServiceList
 		var slices discoveryv1.EndpointSliceList
 		err := errors.Join(reader.List(ctx, &services, labels), reader.List(ctx, &slices, labels))
 		if err != nil {
-			return false, fmt.Errorf("looking for mirrors of cluster %s: %w", cluster, err)
+			return false, fmt.Errorf("looking for mirrors of cluster %s: %w", l.Cluster, err)
 		}
 		if ownServices(services.Items) || ownSlices(slices.Items) {
 			return true, nil
@@ -287,10 +308,14 @@ func (c *Controller) mirrorsLeft(ctx context.Context, cluster string, name link.
 	return false, nil
 }
 
-// ownServices leaves out what a plan never touches: Linkerd's per-pod mirrors of headless services.
+// ownServices leaves out what a plan never touches: headless mirrors of Linkerd's controller and
+// their per-pod mirrors, and what does not say which service it mirrors.
 func ownServices(services []corev1.Service) bool {
 	for i := range services {
-		if _, perPod := services[i].Labels[v1alpha3.LabelHeadlessMirrorName]; !perPod {
+		svc := &services[i]
+		_, perPod := svc.Labels[v1alpha3.LabelHeadlessMirrorName]
+		namespace, _, named := link.SplitFQName(svc.Annotations[v1alpha3.AnnotationRemoteServiceFQName])
+		if !perPod && named && namespace == svc.Namespace && svc.Spec.ClusterIP != corev1.ClusterIPNone {
 			return true
 		}
 	}

@@ -40,11 +40,25 @@ func classify(doing string, err error) *Failure {
 		return known
 	}
 	reason := failureReason(err)
-	if reason == v1alpha3.ReasonForbidden {
-		// The API server's text names the account, the verb and the resource: just what is needed.
-		return &Failure{Reason: reason, Err: fmt.Errorf("%s: %w; grant it in the target, for example with `mirror allow`", doing, err)}
+	if mend := mends(reason); mend != "" {
+		return &Failure{Reason: reason, Err: fmt.Errorf("%s: %w; %s", doing, err, mend)}
 	}
 	return &Failure{Reason: reason, Err: fmt.Errorf("%s: %w", doing, err)}
+}
+
+// mends says what to do about a failure whose text alone does not, and names the kubeconfig's field.
+func mends(reason string) string {
+	switch reason {
+	case v1alpha3.ReasonForbidden:
+		// The API server's text names the account, the verb and the resource: just what is needed.
+		return "grant it in the target, for example with `mirror allow`"
+	case v1alpha3.ReasonUnauthorized:
+		return "put a valid token or client certificate into users[].user of the kubeconfig"
+	case v1alpha3.ReasonCertificateInvalid:
+		return "correct certificate-authority-data, tls-server-name or server in clusters[].cluster of the kubeconfig"
+	default:
+		return ""
+	}
 }
 
 func failureReason(err error) string {

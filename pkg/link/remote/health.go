@@ -38,7 +38,10 @@ func (h *health) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	case resp.StatusCode == http.StatusUnauthorized:
 		h.set(errUnauthorized)
-	case resp.StatusCode < http.StatusInternalServerError:
+	case resp.StatusCode >= http.StatusInternalServerError:
+		// Often a load balancer before API servers that are gone.
+		h.set(fmt.Errorf("the API server answers %s", resp.Status))
+	default:
 		h.set(nil)
 	}
 	resp.Body = &watchedBody{ReadCloser: resp.Body, ctx: req.Context(), health: h}

@@ -34,6 +34,8 @@ type Report struct {
 	// Failure is the last attempt's, or nil. With Connected it speaks of new credentials that do not
 	// work while the previous ones still do.
 	Failure *Failure
+	// NewCredentials is true when Failure is of other credentials than those in use.
+	NewCredentials bool
 	// UID identifies the target once it has been connected.
 	UID string
 }
@@ -85,25 +87,39 @@ func (s *session) run(ctx context.Context) {
 	defer close(s.ended)
 	defer s.drop(nil)
 	backoff := newBackoff()
+	var since time.Time // when the current connection was made
 	for ctx.Err() == nil {
 		target, current := s.wanted(), s.connection()
 		var pause time.Duration
 		if current != nil && current.target.key() == target.key() {
-			// Woken although nothing of ours changed: an older Link may have reached the same cluster.
+			// Woken although nothing of ours changed: an older Link may have reached the same cluster, or
+			// new credentials that did not work were taken back.
 			if err := s.owner.checkIdentity(ctx, target, current.uid); err != nil {
 				s.drop(classify("connecting", err))
 				pause = s.pause(backoff)
+			} else {
+				s.content()
 			}
 		} else if next, err := s.owner.establish(ctx, s, target); err != nil {
-			s.failed(classify("connecting", err))
+			s.failed(target, classify("connecting", err))
 			pause = s.pause(backoff)
 		} else {
 			s.swap(next)
+			since = time.Now()
+		}
+		lost := s.await(ctx, pause)
+		switch {
+		case lost && time.Since(since) < lastingAfter:
+			// It connects and fails at once, for example because it may list and not watch: no haste.
+			s.await(ctx, s.pause(backoff))
+		case lost:
 			backoff = newBackoff()
 		}
-		s.await(ctx, pause)
 	}
 }
+
+// lastingAfter is how long a connection must have worked to be made again at once when it is lost.
+const lastingAfter = 10 * time.Second
 
 // The first retries come quickly, because most outages are a restart; the last ones every 15 s or so.
 func newBackoff() *wait.Backoff {
@@ -121,8 +137,8 @@ func (s *session) pause(b *wait.Backoff) time.Duration {
 }
 
 // await returns when there is something to do: the target changed, the pause is over, or the current
-// connection is lost. Without a pause it waits as long as the connection works.
-func (s *session) await(ctx context.Context, pause time.Duration) {
+// connection is lost, which it says. Without a pause it waits as long as the connection works.
+func (s *session) await(ctx context.Context, pause time.Duration) (lost bool) {
 	var timeUp <-chan time.Time
 	if pause > 0 {
 		t := time.NewTimer(pause)
@@ -136,11 +152,14 @@ func (s *session) await(ctx context.Context, pause time.Duration) {
 		case <-s.wake:
 		case <-timeUp:
 		}
-		return
+		return false
 	}
-	if failure := s.watch(ctx, current, timeUp); failure != nil {
-		s.drop(failure)
+	failure := s.watch(ctx, current, timeUp)
+	if failure == nil {
+		return false
 	}
+	s.drop(failure)
+	return true
 }
 
 // watch follows a working connection and returns why it is lost, or nil when something else is to be done.
@@ -182,11 +201,23 @@ func (s *session) watch(ctx context.Context, c *Connection, timeUp <-chan time.T
 	}
 }
 
-func (s *session) failed(f *Failure) {
+func (s *session) failed(t Target, f *Failure) {
 	s.mu.Lock()
 	s.report.Failure = f
+	s.report.NewCredentials = s.current != nil && s.current.target.Fingerprint != t.Fingerprint
 	s.mu.Unlock()
 	s.owner.attempted(s.name, f)
+}
+
+// content forgets the failure of a target that is wanted no more: the connection that there is serves.
+func (s *session) content() {
+	s.mu.Lock()
+	failed := s.report.Failure != nil
+	s.report.Failure, s.report.NewCredentials = nil, false
+	s.mu.Unlock()
+	if failed {
+		s.owner.events.Attempt(s.name)
+	}
 }
 
 // swap puts a synced connection in place and stops the one before it.
@@ -201,7 +232,7 @@ func (s *session) swap(next *Connection) {
 		old.stop()
 	}
 	s.owner.attempted(s.name, nil)
-	s.owner.wakeOthersAt(s.name, next.uid)
+	s.owner.wakeRivals(s.name, next.uid)
 	s.owner.events.Link(s.name)
 }
 
@@ -211,7 +242,7 @@ func (s *session) drop(f *Failure) {
 	old := s.current
 	s.current = nil
 	if old != nil {
-		s.report.Connected = false
+		s.report.Connected, s.report.NewCredentials = false, false
 		s.report.Failure = f
 	}
 	s.mu.Unlock()

@@ -58,7 +58,8 @@ type verdict struct {
 }
 
 // status computes a Link's status. Every condition is set every time; a transition time moves only
-// when the condition's status does.
+// when the condition's status does, but that of a held mass deletion is the time of the hold: there a
+// restart, and the next leader, read since when it lasts.
 func status(o observed, now metav1.Time) v1alpha3.LinkStatus {
 	verdicts := map[string]verdict{
 		v1alpha3.ConditionCredentialsValid: credentialsValid(o),
@@ -75,6 +76,9 @@ func status(o observed, now metav1.Time) v1alpha3.LinkStatus {
 			Type: kind, Status: v.status, Reason: v.reason, Message: v.message,
 			ObservedGeneration: o.generation, LastTransitionTime: now,
 		})
+	}
+	if c := meta.FindStatusCondition(conditions, v1alpha3.ConditionSynced); c.Reason == v1alpha3.ReasonMassDeletionHeld {
+		c.LastTransitionTime = metav1.NewTime(o.mirrors.Held.Since).Rfc3339Copy()
 	}
 	counts := o.mirrors.Counts
 	out := v1alpha3.LinkStatus{
@@ -99,7 +103,7 @@ func credentialsValid(o observed) verdict {
 	if f := o.entry.credentials.failure; f != nil {
 		return verdict{metav1.ConditionFalse, f.Reason, f.Error()}
 	}
-	if f := o.connection.Failure; f != nil && f.Reason == v1alpha3.ReasonUnauthorized {
+	if f := o.connection.Failure; f != nil && (o.connection.NewCredentials || ofCredentials(f.Reason)) {
 		message := f.Error()
 		if o.connection.Connected {
 			message += "; the previous credentials are still in use"
@@ -110,6 +114,11 @@ func credentialsValid(o observed) verdict {
 		return verdict{metav1.ConditionUnknown, v1alpha3.ReasonPending, "the credentials were not looked at, because the Link cannot be used"}
 	}
 	return verdict{metav1.ConditionTrue, v1alpha3.ReasonCredentialsValid, ""}
+}
+
+// ofCredentials says whether a failure can only be mended in the credentials Secret.
+func ofCredentials(reason string) bool {
+	return reason == v1alpha3.ReasonUnauthorized || reason == v1alpha3.ReasonCertificateInvalid
 }
 
 func connected(o observed) verdict {
@@ -132,12 +141,10 @@ func synced(o observed) verdict {
 	switch {
 	case o.deleting:
 		return verdict{metav1.ConditionFalse, v1alpha3.ReasonDeleting, "the Link is being deleted, and its mirrors with it"}
+	case m.Held != nil: // also while the target says nothing: a restart reads here since when
+		return verdict{metav1.ConditionFalse, v1alpha3.ReasonMassDeletionHeld, held(m.Held)}
 	case !o.connection.Connected:
 		return verdict{metav1.ConditionUnknown, v1alpha3.ReasonPending, "the target says nothing: mirrors are kept as they are"}
-	case m.Held != nil:
-		return verdict{metav1.ConditionFalse, v1alpha3.ReasonMassDeletionHeld, fmt.Sprintf(
-			"%d of %d mirrors are missing from the target's services since %s and are kept until %s; to delete them now, annotate the Link with %s=%s",
-			m.Held.Missing, m.Held.Total, stamp(m.Held.Since), stamp(m.Held.Until), v1alpha3.AnnotationReleaseMassDeletion, stamp(m.Held.Since.Add(time.Second)))}
 	case m.Failing > 0:
 		return verdict{metav1.ConditionFalse, v1alpha3.ReasonServicesFailing, fmt.Sprintf(
 			"%d of %d services could not be written and are retried: %s", m.Failing, m.Counts.Exported, firstProblem(m.Services))}
@@ -152,6 +159,27 @@ func synced(o observed) verdict {
 	default:
 		return verdict{metav1.ConditionTrue, v1alpha3.ReasonSynced, ""}
 	}
+}
+
+func held(h *HeldDeletion) string {
+	missing, until := fmt.Sprintf("%d of %d mirrors are", h.Missing, h.Total), stamp(h.Until)
+	if h.Total == 0 {
+		missing = "many mirrors are" // resumed, and not counted yet
+	}
+	if h.Until.IsZero() {
+		until = "they are released"
+	}
+	return fmt.Sprintf("%s missing from the target's services since %s and kept until %s; to delete them now, annotate the Link with %s=%s",
+		missing, stamp(h.Since), until, v1alpha3.AnnotationReleaseMassDeletion, stamp(h.Since.Add(time.Second)))
+}
+
+// heldSince reads from a status since when a mass deletion is held; zero when none is.
+func heldSince(s v1alpha3.LinkStatus) time.Time {
+	c := meta.FindStatusCondition(s.Conditions, v1alpha3.ConditionSynced)
+	if c == nil || c.Reason != v1alpha3.ReasonMassDeletionHeld {
+		return time.Time{}
+	}
+	return c.LastTransitionTime.Time
 }
 
 func gatewayReady(o observed) verdict {
