@@ -152,19 +152,25 @@ func (c *Cluster) kill() error {
 	return errors.Join(errs...)
 }
 
-// Freeze stops the API server's clock: connections stay open and are accepted, nothing is answered.
-func (c *Cluster) Freeze() error { return c.signal(syscall.SIGSTOP) }
-
-// Resume ends Freeze.
-func (c *Cluster) Resume() error { return c.signal(syscall.SIGCONT) }
-
-func (c *Cluster) signal(s syscall.Signal) error {
+// Freeze stops the API server as it stands: connections stay open and new ones are accepted, nothing
+// is answered. It returns when the last thread has stopped.
+func (c *Cluster) Freeze() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.apiserver == nil {
 		return fmt.Errorf("cluster %s was never started", c.name)
 	}
-	return c.apiserver.signal(s)
+	return c.apiserver.freeze()
+}
+
+// Resume ends Freeze.
+func (c *Cluster) Resume() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.apiserver == nil {
+		return fmt.Errorf("cluster %s was never started", c.name)
+	}
+	return c.apiserver.signal(syscall.SIGCONT)
 }
 
 // WipeData swaps the cluster's etcd for an empty one: same URL, same certificates, but no object is

@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"go.uber.org/goleak"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 const (
@@ -42,6 +44,8 @@ func Main(m *testing.M) int {
 	if isolated.Outside {
 		return isolated.ExitCode
 	}
+	// Controllers get their loggers handed to them; the global one would only complain that it is unset.
+	log.SetLogger(logr.Discard())
 	code := m.Run()
 	if err := shared.close(); err != nil {
 		complain("end the shared clusters: %v", err)

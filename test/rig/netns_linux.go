@@ -2,6 +2,7 @@ package rig
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -40,22 +41,17 @@ func setUpNetwork() error {
 	if err := link.up(); err != nil {
 		return fmt.Errorf("bring loopback up: %w", err)
 	}
-	prefixes := []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24"), netip.MustParsePrefix("198.51.100.254/24")}
-	for i := 1; i <= lastIPv6; i++ {
-		prefixes = append(prefixes, netip.MustParsePrefix(fmt.Sprintf("2001:db8::%x/128", i)))
-	}
-	for _, prefix := range prefixes {
-		if err := link.addAddress(prefix); err != nil {
-			// A machine without IPv6 still runs everything that does not ask for it.
-			if prefix.Addr().Is6() {
-				break
-			}
+	for _, prefix := range []string{"203.0.113.1/24", "198.51.100.254/24"} {
+		if err := link.addAddress(netip.MustParsePrefix(prefix)); err != nil {
 			return fmt.Errorf("make %s local: %w", prefix, err)
 		}
 	}
+	if err := link.addIPv6(); err != nil {
+		return err
+	}
 	// Packets sent here come back on loopback, are for nobody, and are dropped without a word.
 	silent := netip.MustParsePrefix("192.0.2.0/24")
-	if err := link.addRoute(silent); err != nil {
+	if err := link.addRoute(silent, unix.RTN_UNICAST); err != nil {
 		return fmt.Errorf("add a route to %s: %w", silent, err)
 	}
 	return nil
@@ -90,6 +86,26 @@ func (n *netlink) up() error {
 	return n.request(unix.RTM_NEWLINK, 0, message)
 }
 
+// addIPv6 leaves a machine without IPv6 as it is: it still runs everything that does not ask for it.
+func (n *netlink) addIPv6() error {
+	for i := 1; i <= lastIPv6; i++ {
+		prefix := netip.MustParsePrefix(fmt.Sprintf("2001:db8::%x/128", i))
+		err := n.addAddress(prefix)
+		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) {
+			return nil // IPv6 is not built in, or switched off
+		}
+		if err != nil {
+			return fmt.Errorf("make %s local: %w", prefix, err)
+		}
+	}
+	// The kernel adds the routes of single addresses some time later; this one is there at once.
+	whole := netip.MustParsePrefix("2001:db8::/64")
+	if err := n.addRoute(whole, unix.RTN_LOCAL); err != nil {
+		return fmt.Errorf("make %s local: %w", whole, err)
+	}
+	return nil
+}
+
 func (n *netlink) addAddress(prefix netip.Prefix) error {
 	message := []byte{family(prefix), byte(prefix.Bits()), unix.IFA_F_NODAD, unix.RT_SCOPE_UNIVERSE, 0, 0, 0, 0}
 	binary.NativeEndian.PutUint32(message[4:], n.loopback)
@@ -98,12 +114,13 @@ func (n *netlink) addAddress(prefix netip.Prefix) error {
 	return n.request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, message)
 }
 
-func (n *netlink) addRoute(prefix netip.Prefix) error {
-	message := []byte{
-		family(prefix), byte(prefix.Bits()), 0, 0,
-		unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, unix.RT_SCOPE_LINK, unix.RTN_UNICAST,
-		0, 0, 0, 0,
+// addRoute sends a prefix to loopback: to be received there (RTN_LOCAL), or only to pass by (RTN_UNICAST).
+func (n *netlink) addRoute(prefix netip.Prefix, kind byte) error {
+	table, scope := byte(unix.RT_TABLE_MAIN), byte(unix.RT_SCOPE_LINK)
+	if kind == unix.RTN_LOCAL {
+		table, scope = unix.RT_TABLE_LOCAL, unix.RT_SCOPE_HOST
 	}
+	message := []byte{family(prefix), byte(prefix.Bits()), 0, 0, table, unix.RTPROT_STATIC, scope, kind, 0, 0, 0, 0}
 	message = appendAttribute(message, unix.RTA_DST, prefix.Addr().AsSlice())
 	message = appendAttribute(message, unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, n.loopback))
 	return n.request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, message)

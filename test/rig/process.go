@@ -53,7 +53,7 @@ func startProcess(dir, name, program string, args []string) (*process, error) {
 	return p, nil
 }
 
-// waitReady asks ready again and again until it returns nil.
+// waitReady asks again and again until ready returns nil or the process ends.
 func (p *process) waitReady(ctx context.Context, ready func(context.Context) error) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
@@ -64,9 +64,9 @@ func (p *process) waitReady(ctx context.Context, ready func(context.Context) err
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended while starting: %w\n%s", p.name, p.exit(), p.tail())
+			return fmt.Errorf("%s ended while it was waited for: %w\n%s", p.name, p.exit(), p.tail())
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w: %w\n%s", p.name, ctx.Err(), last, p.tail())
+			return fmt.Errorf("%s does not get there: %w: %w\n%s", p.name, ctx.Err(), last, p.tail())
 		case <-tick.C:
 		}
 	}
@@ -98,6 +98,16 @@ func (p *process) signal(s syscall.Signal) error {
 		return fmt.Errorf("send %v to %s: %w", s, p.name, err)
 	}
 	return nil
+}
+
+// freeze returns when no thread of the process runs any more.
+func (p *process) freeze() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	return p.waitReady(ctx, func(context.Context) error { return halted(p.cmd.Process.Pid) })
 }
 
 // stop asks the process to end, and kills it when it does not in time.

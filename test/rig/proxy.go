@@ -58,7 +58,7 @@ func ServeProxy(listener net.Listener, target string) *Proxy {
 	return p
 }
 
-// Proxy starts a proxy before the API server, on an address that its certificate names. Put ProxyURL
+// Proxy starts a proxy before the API server, on an address that its certificate names. Put Proxy.URL
 // into a kubeconfig with Server.
 func (c *Cluster) Proxy() (*Proxy, error) {
 	return NewProxy(net.JoinHostPort(c.address, "0"), c.Address())

@@ -39,6 +39,7 @@ func renderOne(object client.Object) string {
 		for key := range secret.Data {
 			secret.Data[key] = nil
 		}
+		secret.StringData, secret.Annotations = nil, nil
 	}
 	text, err := yaml.Marshal(shown)
 	if err != nil {

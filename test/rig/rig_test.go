@@ -22,7 +22,12 @@ import (
 	"github.com/linkspan/linkspan/test/rig"
 )
 
-func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envProgram) != "" {
+		os.Exit(program())
+	}
+	os.Exit(rig.Main(m))
+}
 
 // shortly is how long a call may take that is expected to hang.
 const shortly = time.Second

@@ -40,7 +40,10 @@ func (b build) run(ctx context.Context) (err error) {
 	if holds(b.target, programs()...) == nil {
 		return nil // built while we waited
 	}
-	temp, err := os.MkdirTemp(b.cache, "build-")
+	if err := b.sweep(); err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(b.cache, b.version+"-build-")
 	if err != nil {
 		return fmt.Errorf("make a build folder: %w", err)
 	}
@@ -59,6 +62,20 @@ func (b build) run(ctx context.Context) (err error) {
 	}
 	if err := os.Rename(temp, b.target); err != nil {
 		return fmt.Errorf("publish the build: %w", err)
+	}
+	return nil
+}
+
+// sweep removes what builds of this version left that were killed. The lock is held, so none is alive.
+func (b build) sweep() error {
+	left, err := filepath.Glob(filepath.Join(b.cache, b.version+"-build-*"))
+	if err != nil {
+		return fmt.Errorf("look for leftovers: %w", err)
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove a leftover: %w", err)
+		}
 	}
 	return nil
 }
