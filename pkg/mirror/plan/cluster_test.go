@@ -30,8 +30,11 @@ type cluster struct {
 	managedService map[types.UID]*corev1ac.ServiceApplyConfiguration
 	managedSlice   map[types.UID]*discoveryv1ac.EndpointSliceApplyConfiguration
 	uids           int
-	// step is called after every single write.
-	step func()
+	// nameTaken says that a Service of the mirror's name is known of that no cache shows.
+	nameTaken bool
+	// step is called after every single write, observe with every plan that settle computes.
+	step    func()
+	observe func(plan.Plan)
 }
 
 func newCluster(local plan.Local) *cluster {
@@ -42,6 +45,7 @@ func newCluster(local plan.Local) *cluster {
 		managedService:  map[types.UID]*corev1ac.ServiceApplyConfiguration{},
 		managedSlice:    map[types.UID]*discoveryv1ac.EndpointSliceApplyConfiguration{},
 		step:            func() {},
+		observe:         func(plan.Plan) {},
 	}
 	for _, s := range local.Slices {
 		c.slices[s.Name] = s.DeepCopy()
@@ -51,7 +55,7 @@ func newCluster(local plan.Local) *cluster {
 
 // local is what a cache of objects with the label mirrored-service shows.
 func (c *cluster) local() plan.Local {
-	var l plan.Local
+	l := plan.Local{Foreign: c.nameTaken}
 	if c.service != nil {
 		if _, ok := c.service.Labels[v1alpha3.LabelMirroredService]; ok {
 			l.Service = c.service.DeepCopy()
@@ -275,7 +279,7 @@ func (c *cluster) applySlice(ac *discoveryv1ac.EndpointSliceApplyConfiguration) 
 	have.Ports, have.Endpoints = nil, nil
 	for _, p := range ac.Ports {
 		have.Ports = append(have.Ports, discoveryv1.EndpointPort{
-			Name: ptr.To(ptr.Deref(p.Name, "")), Protocol: ptr.To(ptr.Deref(p.Protocol, corev1.ProtocolTCP)),
+			Name: new(ptr.Deref(p.Name, "")), Protocol: new(ptr.Deref(p.Protocol, corev1.ProtocolTCP)),
 			Port: p.Port, AppProtocol: p.AppProtocol,
 		})
 	}
@@ -317,22 +321,23 @@ func validateSlice(s *discoveryv1.EndpointSlice, applied discoveryv1.AddressType
 	return nil
 }
 
-// settle computes and applies until nothing is left to do, and says how many rounds that took.
-func (c *cluster) settle(in plan.Input, rounds int) (plan.Input, int, error) {
-	for round := range rounds + 1 {
+// settle computes and applies until nothing is left to do.
+func (c *cluster) settle(in plan.Input, rounds int) error {
+	for range rounds + 1 {
 		in.Local = c.local()
 		p := plan.Compute(in)
+		c.observe(p)
 		if p.Empty() {
-			return in, round, nil
+			return nil
 		}
 		if err := c.apply(p); err != nil {
-			return in, round, err
+			return err
 		}
 		if c.namespaceExists && in.LocalNamespace == plan.NamespaceMissing {
 			in.LocalNamespace = plan.NamespaceActive
 		}
 	}
-	return in, rounds, fmt.Errorf("not settled after %d rounds: %s", rounds, describe(plan.Compute(in)))
+	return fmt.Errorf("not settled after %d rounds: %s", rounds, describe(plan.Compute(in)))
 }
 
 func describe(p plan.Plan) string {

@@ -137,8 +137,8 @@ func (p *pass) gatewayJudged(intents []sliceIntent) bool {
 	if slices.ContainsFunc(intents, func(s sliceIntent) bool { return anyReady(s.endpoints) }) {
 		return true
 	}
-	return len(p.in.Gateway) > 0 && !slices.ContainsFunc(p.in.Gateway, func(a GatewayAddress) bool {
-		return a.Health != HealthAlive && a.Health != HealthDead && RefusedAddress(a.IP.Unmap(), p.in.Policy.LocalNetworks) == ""
+	return len(p.in.Gateway) > 0 && !slices.ContainsFunc(p.gatewayAddresses(nil), func(a GatewayAddress) bool {
+		return a.Health != HealthAlive && a.Health != HealthDead && RefusedAddress(a.IP, p.in.Policy.LocalNetworks) == ""
 	})
 }
 
@@ -155,15 +155,12 @@ func (p *pass) followGateway() {
 		}
 		return
 	}
-	ready := p.recordedReady(have)
+	ready := recordedReady(have)
 	if p.remoteState() == Present {
 		ready = RemoteReady(p.in.Remote.Slices)
 	}
 	wanted := map[string]bool{}
-	for _, intent := range p.gatewaySlices(p.own.Spec.Ports, ready) {
-		wanted[intent.name] = true
-		p.applySlice(intent)
-	}
+	p.applySlices(p.gatewaySlices(p.own.Spec.Ports, ready), wanted)
 	for _, slice := range have {
 		if !wanted[slice.Name] {
 			gone := p.asItIs(slice)
@@ -175,7 +172,7 @@ func (p *pass) followGateway() {
 
 // recordedReady is what the slices say of the remote service. Where somebody removed the annotation,
 // a ready endpoint says it as well.
-func (p *pass) recordedReady(have []*discoveryv1.EndpointSlice) bool {
+func recordedReady(have []*discoveryv1.EndpointSlice) bool {
 	return slices.ContainsFunc(have, func(s *discoveryv1.EndpointSlice) bool {
 		recorded, ok := s.Annotations[v1alpha3.AnnotationRemoteReady]
 		return recorded == labelTrue || (!ok && anyReady(s.Endpoints))

@@ -102,8 +102,9 @@ func (s *source) remote() plan.Remote {
 		return plan.Remote{State: state}
 	}
 	r := plan.Remote{State: state, Service: s.remoteService()}
+	first := s.intn(4)
 	for i := range s.intn(4) {
-		r.Slices = append(r.Slices, s.remoteSlice(i))
+		r.Slices = append(r.Slices, s.remoteSlice((first+i)%4))
 	}
 	return r
 }
@@ -143,7 +144,7 @@ func (s *source) remoteService() *corev1.Service {
 
 func (s *source) remoteSlice(i int) *discoveryv1.EndpointSlice {
 	slice := &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Name: fmt.Sprintf("web-%d", (i+s.intn(2))%4), Namespace: "shop"},
+		ObjectMeta:  metav1.ObjectMeta{Name: fmt.Sprintf("web-%d", i), Namespace: "shop"},
 		AddressType: pick(s, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6, discoveryv1.AddressTypeFQDN),
 	}
 	for i := range s.intn(3) {
@@ -154,7 +155,12 @@ func (s *source) remoteSlice(i int) *discoveryv1.EndpointSlice {
 	}
 	count, base := pick(s, 1, 2, 3, 0, 120, 230), s.intn(4)
 	for n := range count {
-		slice.Endpoints = append(slice.Endpoints, s.endpoint(slice.AddressType, base+n))
+		// Many endpoints are alike, or they would use up all choices.
+		choices := s
+		if n >= 4 {
+			choices = &source{}
+		}
+		slice.Endpoints = append(slice.Endpoints, choices.endpoint(slice.AddressType, base+n))
 	}
 	return slice
 }

@@ -91,6 +91,8 @@ type caseAdopt struct {
 	RemoveEndpoints bool   `json:"removeEndpoints"`
 }
 
+var update = flag.Bool("update", false, "rewrite the expected plans in testdata")
+
 const (
 	inSuffix  = ".in.yaml"
 	outSuffix = ".out.yaml"
@@ -99,7 +101,6 @@ const (
 // TestGolden holds each sentence of the documentation against its example. Run with -update to
 // rewrite the expected plans, and read the difference.
 func TestGolden(t *testing.T) {
-	update := updateFlag(t)
 	files, err := filepath.Glob(filepath.Join("testdata", "*"+inSuffix))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases found: %v", err)
@@ -108,13 +109,10 @@ func TestGolden(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(file), inSuffix)
 		t.Run(name, func(t *testing.T) {
 			in, c := load(t, name)
-			got, err := yaml.Marshal(render(plan.Compute(in)))
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := c.steps(t, in)
 			expected := filepath.Join("testdata", name+outSuffix)
-			if update {
-				if err := os.WriteFile(expected, got, 0o644); err != nil { //nolint:gosec // test data is for everybody to read
+			if *update {
+				if err := os.WriteFile(expected, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -122,14 +120,32 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatalf("no expected plan (-update writes it): %v", err)
 			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			if diff := cmp.Diff(string(want), got); diff != "" {
 				t.Errorf("plan differs (-want +got):\n%s", diff)
-			}
-			if _, _, err := c.settle(in, maxRounds); err != nil {
-				t.Errorf("applying the plan: %v", err)
 			}
 		})
 	}
+}
+
+// steps are the plans computed and carried out one after the other until nothing is left to do. The
+// last, which is empty, is shown only where it is the first.
+func (c *cluster) steps(t *testing.T, in plan.Input) string {
+	t.Helper()
+	var documents []string
+	c.observe = func(p plan.Plan) {
+		if p.Empty() && len(documents) > 0 {
+			return
+		}
+		text, err := yaml.Marshal(render(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, string(text))
+	}
+	if err := c.settle(in, maxRounds); err != nil {
+		t.Fatalf("carrying out the plan: %v", err)
+	}
+	return strings.Join(documents, "---\n")
 }
 
 // TestGoldenHasNoStrays finds expected plans whose case is gone.
@@ -145,20 +161,14 @@ func TestGoldenHasNoStrays(t *testing.T) {
 	}
 }
 
-// updateFlag looks for -update among the arguments: a flag of the package would be a global.
-func updateFlag(t *testing.T) bool {
-	t.Helper()
-	return slices.Contains(flag.Args(), "update") || os.Getenv("UPDATE") != ""
-}
-
 // load reads a case, and settles the case that it comes after.
 func load(t *testing.T, name string) (plan.Input, *cluster) {
 	t.Helper()
-	var file caseIn
-	text, err := os.ReadFile(filepath.Join("testdata", name+inSuffix))
+	text, err := yaml.Marshal(fields(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
+	var file caseIn
 	if err := yaml.UnmarshalStrict(text, &file); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -166,16 +176,40 @@ func load(t *testing.T, name string) (plan.Input, *cluster) {
 	if file.After != "" {
 		var before plan.Input
 		before, c = load(t, file.After)
-		if _, _, err := c.settle(before, maxRounds); err != nil {
+		if err := c.settle(before, maxRounds); err != nil {
 			t.Fatalf("%s: %v", file.After, err)
 		}
 	}
 	c.change(t, file.Changes)
 	in := file.input(t)
+	c.nameTaken = file.Foreign
 	in.Local = c.local()
-	in.Local.Foreign = in.Local.Foreign || file.Foreign
 	c.namespaceExists = in.LocalNamespace != plan.NamespaceMissing
 	return in, c
+}
+
+// fields are those of a case over those of the case that it comes after, whose local objects are not
+// taken over but made, by settling it.
+func fields(t *testing.T, name string) map[string]any {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name+inSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own map[string]any
+	if err := yaml.Unmarshal(text, &own); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	after, ok := own["after"].(string)
+	if !ok {
+		return own
+	}
+	all := fields(t, after)
+	for _, key := range []string{"local", "changes", "after"} {
+		delete(all, key)
+	}
+	merge(all, own)
+	return all
 }
 
 func (file caseIn) input(t *testing.T) plan.Input {

@@ -37,23 +37,15 @@ func (p *pass) reconcileSlices(mode link.Mode, ports []corev1.ServicePort) (sett
 	} else {
 		want, settled = p.directSlices(), true
 	}
-	for _, intent := range want {
-		if p.applySlice(intent) {
-			settled = false
-		}
-	}
-	wanted := make(map[string]bool, len(want))
-	for i := range want {
-		wanted[want[i].name] = true
+	wanted := map[string]bool{}
+	if p.applySlices(want, wanted) {
+		settled = false
 	}
 	if !settled && mode == link.ModeGateway && p.hasDirect() {
 		// The pods still serve until the gateway does, and come and go meanwhile. The limit is one for
 		// each mode: counted together, the new mode's endpoints could push out the old one's.
 		p.used = 0
-		for _, intent := range p.directSlices() {
-			wanted[intent.name] = true
-			p.applySlice(intent)
-		}
+		p.applySlices(p.directSlices(), wanted)
 	}
 	for _, slice := range p.slices {
 		serving := !settled && mode != link.ModeGateway && p.isGatewaySlice(slice.Name)
@@ -62,6 +54,17 @@ func (p *pass) reconcileSlices(mode link.Mode, ports []corev1.ServicePort) (sett
 		}
 	}
 	return settled
+}
+
+// applySlices plans the writes of several slices and adds their names to wanted.
+func (p *pass) applySlices(intents []sliceIntent, wanted map[string]bool) (changed bool) {
+	for i := range intents {
+		wanted[intents[i].name] = true
+		if p.applySlice(intents[i]) {
+			changed = true
+		}
+	}
+	return changed
 }
 
 func (p *pass) hasDirect() bool {
