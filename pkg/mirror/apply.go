@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	discoveryv1ac "k8s.io/client-go/applyconfigurations/discovery/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -92,16 +93,37 @@ func (r *Reconciler) taken(ctx context.Context, k Key, mirror types.NamespacedNa
 
 func (r *Reconciler) applySlices(ctx context.Context, _ Key, p plan.Plan, mirror types.NamespacedName) (int, error) {
 	for i, slice := range p.Slices {
-		if slice.UID == nil {
+		creating := slice.UID == nil
+		if creating {
 			slice.WithResourceVersion(onlyCreate)
 		}
-		if err := r.client.Apply(ctx, slice, client.FieldOwner(v1alpha3.FieldManager), client.ForceOwnership); err != nil {
+		err := r.client.Apply(ctx, slice, client.FieldOwner(v1alpha3.FieldManager), client.ForceOwnership)
+		if creating && apierrors.IsConflict(err) {
+			err = r.retakeSlice(ctx, slice, mirror, err)
+		}
+		if err != nil {
 			return i, fmt.Errorf("applying endpoint slice %s/%s: %w", mirror.Namespace, ptr.Deref(slice.Name, ""), err)
 		}
 		o := object{sliceKind, types.NamespacedName{Namespace: mirror.Namespace, Name: ptr.Deref(slice.Name, "")}}
 		r.writes.wrote(mirror, o, ptr.Deref(slice.ResourceVersion, ""))
 	}
 	return len(p.Slices), nil
+}
+
+// retakeSlice puts back a slice of ours that the cache does not show, because somebody took our label
+// off it or the cache is behind. One that is not ours is left alone.
+func (r *Reconciler) retakeSlice(ctx context.Context, slice *discoveryv1ac.EndpointSliceApplyConfiguration, mirror types.NamespacedName, conflict error) error {
+	meta := metav1.PartialObjectMetadata{}
+	meta.SetGroupVersionKind(discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"))
+	if err := r.live.Get(ctx, types.NamespacedName{Namespace: mirror.Namespace, Name: ptr.Deref(slice.Name, "")}, &meta); err != nil {
+		return fmt.Errorf("looking at what is in the way: %w", err)
+	}
+	key := v1alpha3.AnnotationRemoteServiceFQName
+	if meta.Labels[discoveryv1.LabelManagedBy] != v1alpha3.SliceManagedBy || meta.Annotations[key] != slice.Annotations[key] {
+		return &Waiting{Reason: v1alpha3.ReasonNameConflict, After: conflictRetry, Err: conflict}
+	}
+	slice.ResourceVersion = nil
+	return r.client.Apply(ctx, slice.WithUID(meta.UID), client.FieldOwner(v1alpha3.FieldManager), client.ForceOwnership)
 }
 
 func (r *Reconciler) deleteSlices(ctx context.Context, _ Key, p plan.Plan, mirror types.NamespacedName) (int, error) {

@@ -11,7 +11,8 @@ import (
 // A fresh list that lacks more than half of a Link's mirrors, and at least so many, is not believed at once.
 const brakeAtLeast = 10
 
-// brakeCount is how long a count of missing mirrors is used before it is made again.
+// brakeCount is how long a count is used again while it holds deletions. A count that lets a deletion
+// pass is used once: the next mirror may be the one too many.
 const brakeCount = time.Second
 
 // brake holds mass deletions: a target whose services are suddenly gone has more often lost its data,
@@ -25,35 +26,39 @@ type brake struct {
 	links map[link.Name]*braking
 }
 
-// braking is the state of one Link: counted is the last count, since is zero while nothing is held,
-// released stays true until the wave of deletions that was let go is over.
+// braking is the state of one Link: missing and total are of the last count, since is zero while
+// nothing is held.
 type braking struct {
-	counted        time.Time
-	missing, total int
-	since          time.Time
-	released       bool
+	counted time.Time
+	missing []remote.ServiceKey
+	total   int
+	since   time.Time
+	// released are the mirrors that were let go, each until its service is seen again. They count no
+	// more, so that the next wave is held like the first.
+	released map[remote.ServiceKey]struct{}
 }
+
+// count lists the mirrors of a Link that its target no longer has, and says how many mirrors there are.
+type count func() (missing []remote.ServiceKey, total int)
 
 func newBrake(now func() time.Time, hold time.Duration) *brake {
 	return &brake{now: now, hold: hold, links: map[link.Name]*braking{}}
 }
 
-// holds says whether the deletion of a mirror that is missing from a fresh list must wait. count
-// counts the Link's mirrors, and how many of them the target no longer has.
-func (b *brake) holds(l link.Link, count func() (missing, total int)) bool {
+// holds says whether the deletion of the mirror of key, which is missing from a fresh list, must wait.
+func (b *brake) holds(l link.Link, key remote.ServiceKey, again count) bool {
 	now := b.now()
 	b.mu.Lock()
-	s := b.links[l.Name]
-	if s == nil {
-		s = &braking{}
-		b.links[l.Name] = s
-	}
-	fresh := now.Sub(s.counted) < brakeCount
+	s := b.of(l.Name)
+	_, released := s.released[key]
+	fresh := !s.since.IsZero() && now.Sub(s.counted) < brakeCount
+	missing, total := s.missing, s.total
 	b.mu.Unlock()
-
-	var missing, total int
+	if released {
+		return false
+	}
 	if !fresh {
-		missing, total = count() // reads other indexes, so not under our lock
+		missing, total = again() // reads other indexes, so not under our lock
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -64,21 +69,67 @@ func (b *brake) holds(l link.Link, count func() (missing, total int)) bool {
 	return !s.since.IsZero()
 }
 
+// review ends a hold whose services have come back, which no deletion asks about any more.
+func (b *brake) review(l link.Link, again count) {
+	now := b.now()
+	b.mu.Lock()
+	s := b.links[l.Name]
+	held := s != nil && !s.since.IsZero()
+	b.mu.Unlock()
+	if !held {
+		return
+	}
+	missing, total := again()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.counted, s.missing, s.total = now, missing, total
+	s.decide(now, l, b.hold)
+}
+
+// present takes a service that is there again out of what was let go.
+func (b *brake) present(name link.Name, key remote.ServiceKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.links[name]; s != nil {
+		delete(s.released, key)
+	}
+}
+
+// of finds or makes the state of a Link; the lock is held.
+func (b *brake) of(name link.Name) *braking {
+	s := b.links[name]
+	if s == nil {
+		s = &braking{}
+		b.links[name] = s
+	}
+	return s
+}
+
 func (s *braking) decide(now time.Time, l link.Link, hold time.Duration) {
-	mass := s.missing >= brakeAtLeast && 2*s.missing > s.total
-	switch {
-	case !mass && s.released && s.missing > 0:
-		// The rest of a wave that was let go.
+	missing, going := 0, map[remote.ServiceKey]struct{}{}
+	for _, key := range s.missing {
+		if _, ok := s.released[key]; ok {
+			going[key] = struct{}{}
+		} else {
+			missing++
+		}
+	}
+	s.released = going
+	switch mass := missing >= brakeAtLeast && 2*missing > s.total-len(going); {
 	case !mass:
-		s.since, s.released = time.Time{}, false
-	case s.released:
+		s.since = time.Time{}
+		return
 	case s.since.IsZero():
 		s.since = now
 	}
-	overdue := hold > 0 && !s.since.IsZero() && now.Sub(s.since) >= hold
-	allowed := !s.since.IsZero() && !l.ReleaseMassDeletion.IsZero() && !l.ReleaseMassDeletion.Before(s.since.Truncate(time.Second))
-	if overdue || allowed {
-		s.since, s.released = time.Time{}, true
+	overdue := hold > 0 && now.Sub(s.since) >= hold
+	allowed := !l.ReleaseMassDeletion.IsZero() && !l.ReleaseMassDeletion.Before(s.since.Truncate(time.Second))
+	if !overdue && !allowed {
+		return
+	}
+	s.since = time.Time{}
+	for _, key := range s.missing {
+		s.released[key] = struct{}{}
 	}
 }
 
@@ -90,19 +141,29 @@ func (b *brake) held(name link.Name) *remote.HeldDeletion {
 	if s == nil || s.since.IsZero() {
 		return nil
 	}
-	h := &remote.HeldDeletion{Missing: s.missing, Total: s.total, Since: s.since}
+	h := &remote.HeldDeletion{Missing: len(s.missing), Total: s.total, Since: s.since}
 	if b.hold > 0 {
 		h.Until = s.since.Add(b.hold)
 	}
 	return h
 }
 
-// resume takes over a hold that an earlier process reported, so that a restart does not start its time anew.
+// left is how long a held deletion is held yet; ok is false when nothing is held, or held for ever.
+func (b *brake) left(name link.Name) (left time.Duration, ok bool) {
+	h := b.held(name)
+	if h == nil || h.Until.IsZero() {
+		return 0, false
+	}
+	return max(h.Until.Sub(b.now()), brakeCount), true
+}
+
+// resume takes over what an earlier process, or the leader before us, reported of a Link: held since
+// then, or not held when since is zero. What we found out ourselves counts more.
 func (b *brake) resume(name link.Name, since time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.links[name] == nil {
-		b.links[name] = &braking{since: since}
+	if s := b.of(name); s.counted.IsZero() {
+		s.since = since
 	}
 }
 

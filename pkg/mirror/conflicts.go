@@ -47,31 +47,3 @@ func (c *conflicts) forget(name link.Name) {
 		}
 	}
 }
-
-// turnstile lets few questions per Link through at a time.
-type turnstile struct {
-	most int
-
-	mu     sync.Mutex
-	inside map[link.Name]int
-}
-
-func newTurnstile(most int) *turnstile { return &turnstile{most: most, inside: map[link.Name]int{}} }
-
-func (t *turnstile) enter(name link.Name) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.inside[name] >= t.most {
-		return false
-	}
-	t.inside[name]++
-	return true
-}
-
-func (t *turnstile) leave(name link.Name) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.inside[name]--; t.inside[name] <= 0 {
-		delete(t.inside, name)
-	}
-}

@@ -2,14 +2,14 @@ package mirror
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	"strings"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/mirror/plan"
@@ -18,7 +18,8 @@ import (
 // Times after which a pass is tried again. Most of the waiting ends earlier, by an event.
 const (
 	staleRetry    = time.Second
-	confirmRetry  = 50 * time.Millisecond
+	turnRetry     = 30 * time.Second
+	waitRetry     = 30 * time.Second
 	obstacleRetry = 3 * time.Second
 	conflictRetry = 15 * time.Second
 )
@@ -50,7 +51,7 @@ func obstacle(err error) error {
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
 		return &Waiting{Reason: v1alpha3.ReasonQuotaExceeded, After: obstacleRetry, Err: err}
 	case apierrors.IsInvalid(err):
-		return &Waiting{Reason: v1alpha3.ReasonRejected, After: conflictRetry, Err: err}
+		return &Waiting{Reason: v1alpha3.ReasonRejected, After: maxBackoff, Err: err} // an admission policy says so too
 	default:
 		return err
 	}
@@ -70,7 +71,7 @@ func verdict(planned plan.Outcome, err error) (out plan.Outcome, failing bool, r
 	var waiting *Waiting
 	switch {
 	case err == nil:
-		return planned, false, reconcile.Result{}, nil
+		return planned, false, reconcile.Result{RequeueAfter: lookAgain(planned)}, nil
 	case errors.As(err, &waiting):
 		out = plan.Outcome{State: plan.StateWaiting, Mode: planned.Mode, Reason: waiting.Reason, Message: waiting.Error()}
 		failing = waiting.Reason == v1alpha3.ReasonQuotaExceeded || waiting.Reason == v1alpha3.ReasonRejected
@@ -78,5 +79,19 @@ func verdict(planned plan.Outcome, err error) (out plan.Outcome, failing bool, r
 	default:
 		out = plan.Outcome{State: plan.StateWaiting, Mode: planned.Mode, Reason: v1alpha3.ReasonError, Message: err.Error()}
 		return out, true, reconcile.Result{}, err
+	}
+}
+
+// lookAgain is when a service is looked at again whose obstacle may go without an event of its own:
+// a name that somebody else has, a limit, a namespace that came between our look and our note of it.
+// It costs no request, except that a taken name is tried.
+func lookAgain(planned plan.Outcome) time.Duration {
+	switch {
+	case planned.Reason == v1alpha3.ReasonNameConflict:
+		return wait.Jitter(conflictRetry, 0.2)
+	case planned.Reason == v1alpha3.ReasonLimitReached, planned.State == plan.StateWaiting:
+		return wait.Jitter(waitRetry, 0.2)
+	default:
+		return 0
 	}
 }

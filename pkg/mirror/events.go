@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,12 +20,14 @@ const maxNote = 1000
 func (r *Reconciler) tell(_ context.Context, k Key, in plan.Input, p plan.Plan, out plan.Outcome, failing bool) {
 	events := p.Events
 	if failing || out.State == plan.StateWaiting && out.Reason != p.Outcome.Reason {
-		events = append(events[:len(events):len(events)], plan.Event{Warning: true, Reason: out.Reason, Message: out.Message})
+		events = append(slices.Clip(events), plan.Event{Warning: true, Reason: out.Reason, Message: out.Message})
 	}
-	var about runtime.Object = linkObject(in.Link)
+	// The recorder takes events of one reason about the same objects for repetitions of the first: the
+	// service keeps those of two services of a Link apart.
+	var about, related runtime.Object = linkObject(in.Link), serviceObject(k)
 	subject := k.Namespace + "/" + k.Name + ": "
 	if in.Local.Service != nil && out.Reason != v1alpha3.ReasonNameConflict {
-		about, subject = in.Local.Service, ""
+		about, related, subject = in.Local.Service, nil, ""
 	}
 	for _, e := range r.outcomes.news(k, events) {
 		kind := corev1.EventTypeNormal
@@ -35,7 +38,7 @@ func (r *Reconciler) tell(_ context.Context, k Key, in plan.Input, p plan.Plan, 
 		if len(note) > maxNote {
 			note = note[:maxNote-3] + "..."
 		}
-		r.events.Eventf(about, nil, kind, e.Reason, "Mirror", "%s", note)
+		r.events.Eventf(about, related, kind, e.Reason, "Mirror", "%s", note)
 	}
 }
 
@@ -43,5 +46,12 @@ func linkObject(l link.Link) *v1alpha3.Link {
 	return &v1alpha3.Link{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha3.GroupVersion.String(), Kind: "Link"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: string(l.Name), UID: l.UID},
+	}
+}
+
+func serviceObject(k Key) *corev1.Service {
+	return &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: k.Name},
 	}
 }

@@ -43,18 +43,21 @@ func (r *Reconciler) keyOf(obj client.Object) (Key, bool) {
 // so that one changed service never queues behind a first list (the mirror of LESSON-1).
 const bulk = -100
 
-// queue is the controller's queue once it runs; keys added before are dropped, because everything is
-// looked at when it starts.
+// queue is the controller's queue once it runs. Keys added before are dropped: opened is called when
+// it starts, and wakes everything.
 type queue struct {
+	opened func()
+
 	mu sync.Mutex
 	q  workqueue.TypedRateLimitingInterface[Key]
 }
 
-// Start implements source.TypedSource: it only takes hold of the queue.
+// start takes hold of the queue; it is the controller's first source.
 func (q *queue) start(_ context.Context, own workqueue.TypedRateLimitingInterface[Key]) error {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.q = own
+	q.mu.Unlock()
+	q.opened()
 	return nil
 }
 
@@ -73,8 +76,21 @@ func (q *queue) add(priority int, keys ...Key) {
 	}
 }
 
-// sliceService indexes local EndpointSlices by the Service that they belong to.
-const sliceService = "service"
+// Local EndpointSlices are indexed by the Service that they belong to, and by the remote service that
+// they say they mirror.
+const (
+	sliceService  = "service"
+	sliceMirrored = "mirrored"
+)
+
+func mirroredIndex(cluster string, key remote.ServiceKey) string { return cluster + "/" + key.Name }
+
+func indexMirrored(obj client.Object) []string {
+	if cluster, key, ok := mirrored(obj); ok {
+		return []string{mirroredIndex(cluster, key)}
+	}
+	return nil
+}
 
 func indexSlice(obj client.Object) []string {
 	if name := obj.GetLabels()[discoveryv1.LabelServiceName]; name != "" {

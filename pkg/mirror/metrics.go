@@ -37,6 +37,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "linkspan_mirror_writes_total",
 			Help: "Writes to the local API server for mirrors.",
 		}, []string{clusterLabel}),
+		//nolint:promlinter // Linkerd's name, which dashboards use (compat: metrics)
 		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "service_mirror_endpoint_repairs",
 			Help: "Endpoint slices that were put back after somebody else changed or deleted them.",

@@ -1,11 +1,12 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"time"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -14,9 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
-	"github.com/linkspan/linkspan/pkg/link/remote"
 	"github.com/linkspan/linkspan/pkg/mirror/plan"
 	"github.com/linkspan/linkspan/pkg/probe"
 )
@@ -24,21 +23,17 @@ import (
 // errStale means that the local cache has not seen our own last write yet. Its event will wake the key.
 var errStale = errors.New("the cache has not caught up with our last write")
 
-// confirmTimeout bounds the question to the target before a mirror is deleted.
-const confirmTimeout = 3 * time.Second
-
 // observe reads everything that is known of a key, from caches and memory. Only when a deletion is
 // at stake does it ask the target, and not being sure makes the target Unknown.
 func (r *Reconciler) observe(ctx context.Context, k Key, l link.Link) (plan.Input, error) {
 	in := plan.Input{
 		Link: l, Namespace: k.Namespace, Name: k.Name,
-		Policy: r.opts.Policy(), Mirrors: r.locals.count(l.Cluster),
+		Policy: r.opts.Policy(), Mirrors: r.locals.count(l.Cluster), Gateway: r.gatewayOf(l),
 	}
 	var err error
-	if in.Local, err = r.local(ctx, k, l.MirrorName(k.Name)); err != nil {
+	if in.Local, err = r.local(ctx, k, l); err != nil {
 		return in, err
 	}
-	in.Gateway = r.gatewayOf(l, in.Local.Slices)
 	if in.LocalNamespace, err = r.namespace(ctx, k.Namespace); err != nil {
 		return in, err
 	}
@@ -49,10 +44,10 @@ func (r *Reconciler) observe(ctx context.Context, k Key, l link.Link) (plan.Inpu
 }
 
 // local reads the mirror and its slices, and refuses a view that is older than our own writes.
-func (r *Reconciler) local(ctx context.Context, k Key, name string) (plan.Local, error) {
+func (r *Reconciler) local(ctx context.Context, k Key, l link.Link) (plan.Local, error) {
 	local := plan.Local{Foreign: r.conflicts.has(k)}
 	var svc corev1.Service
-	key := types.NamespacedName{Namespace: k.Namespace, Name: name}
+	key := types.NamespacedName{Namespace: k.Namespace, Name: l.MirrorName(k.Name)}
 	switch err := r.client.Get(ctx, key, &svc); {
 	case err == nil:
 		local.Service, local.Foreign = &svc, false
@@ -62,14 +57,9 @@ func (r *Reconciler) local(ctx context.Context, k Key, name string) (plan.Local,
 	if r.writes.stale(object{serviceKind, key}, svc.UID, svc.ResourceVersion) {
 		return local, errStale
 	}
-	var list discoveryv1.EndpointSliceList
-	if err := r.client.List(ctx, &list, client.InNamespace(k.Namespace), client.MatchingFields{sliceService: name}); err != nil {
-		return local, fmt.Errorf("reading the slices of %s from the cache: %w", key, err)
-	}
-	have := map[string]*discoveryv1.EndpointSlice{}
-	for i := range list.Items {
-		local.Slices = append(local.Slices, &list.Items[i])
-		have[list.Items[i].Name] = &list.Items[i]
+	have, err := r.slices(ctx, k, l)
+	if err != nil {
+		return local, err
 	}
 	for _, o := range r.writes.slicesOf(key) {
 		seen := have[o.Name]
@@ -80,7 +70,24 @@ func (r *Reconciler) local(ctx context.Context, k Key, name string) (plan.Local,
 			return local, errStale
 		}
 	}
+	local.Slices = slices.SortedFunc(maps.Values(have), func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
 	return local, nil
+}
+
+// slices are those that carry traffic of the mirror, whoever made them, and those that say that they
+// mirror the service, even where somebody gave them to another Service.
+func (r *Reconciler) slices(ctx context.Context, k Key, l link.Link) (map[string]*discoveryv1.EndpointSlice, error) {
+	have := map[string]*discoveryv1.EndpointSlice{}
+	for index, value := range map[string]string{sliceService: l.MirrorName(k.Name), sliceMirrored: mirroredIndex(l.Cluster, k.service())} {
+		var list discoveryv1.EndpointSliceList
+		if err := r.client.List(ctx, &list, client.InNamespace(k.Namespace), client.MatchingFields{index: value}); err != nil {
+			return nil, fmt.Errorf("reading the slices of %s/%s from the cache: %w", k.Namespace, value, err)
+		}
+		for i := range list.Items {
+			have[list.Items[i].Name] = &list.Items[i]
+		}
+	}
+	return have, nil
 }
 
 func (r *Reconciler) namespace(ctx context.Context, name string) (plan.NamespaceState, error) {
@@ -113,85 +120,28 @@ func (r *Reconciler) remote(ctx context.Context, k Key, l link.Link, local plan.
 	case !seen.Synced:
 		return unknown, nil
 	case seen.Service != nil:
+		r.brake.present(l.Name, k.service())
 		return plan.Remote{State: plan.Present, Service: seen.Service, Slices: seen.Slices}, nil
 	case local.Service == nil && len(local.Slices) == 0:
 		return plan.Remote{State: plan.Absent}, nil
-	case !seen.SeenDeleted && r.brake.holds(l, func() (int, int) { return r.missing(l) }):
-		return unknown, nil
 	}
-	gone, err := r.confirmGone(ctx, k, l)
-	if err != nil || !gone {
-		return unknown, err
-	}
-	return plan.Remote{State: plan.Absent}, nil
+	state, err := r.absent(ctx, k, l, seen.SeenDeleted)
+	return plan.Remote{State: state}, err
 }
 
-// confirmGone asks the target itself, with few questions at a time per Link so that a target that
-// answers slowly cannot keep the workers.
-func (r *Reconciler) confirmGone(ctx context.Context, k Key, l link.Link) (bool, error) {
-	if !r.confirming.enter(l.Name) {
-		return false, &Waiting{After: confirmRetry, Reason: v1alpha3.ReasonConfirming, Err: errors.New("other deletions of this Link are being confirmed")}
-	}
-	defer r.confirming.leave(l.Name)
-	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
-	defer cancel()
-	gone, err := r.targets.ConfirmGone(ctx, l, k.service())
-	switch {
-	case errors.Is(err, remote.ErrNotConnected):
-		return false, nil
-	case err != nil:
-		return false, &Waiting{After: staleRetry, Reason: v1alpha3.ReasonConfirming, Err: err}
-	case !gone:
-		// The watch trails the target; its next event wakes the key, and the timer is for the case that it came first.
-		return false, &Waiting{After: staleRetry, Reason: v1alpha3.ReasonConfirming, Err: errors.New("the target still exports the service")}
-	}
-	return true, nil
-}
-
-// missing counts the mirrors of a Link, and those whose service the target no longer has.
-func (r *Reconciler) missing(l link.Link) (missing, total int) {
-	exported := map[remote.ServiceKey]struct{}{}
-	for _, key := range r.targets.Keys(l) {
-		exported[key] = struct{}{}
-	}
-	local := r.locals.keys(l.Cluster)
-	for _, key := range local {
-		if _, ok := exported[key]; !ok {
-			missing++
-		}
-	}
-	return missing, len(local)
-}
-
-// gatewayOf lists the gateway's addresses. While a name of it cannot be resolved, the addresses that a
-// mirror has already are kept as Unknown: DNS trouble must not take endpoints away (LESSON-29).
-func (r *Reconciler) gatewayOf(l link.Link, local []*discoveryv1.EndpointSlice) []plan.GatewayAddress {
+// gatewayOf lists the gateway's addresses; none until each of its names was looked up once, for then
+// the plan leaves the addresses of existing slices alone (LESSON-3, LESSON-29).
+func (r *Reconciler) gatewayOf(l link.Link) []plan.GatewayAddress {
 	if l.Gateway == nil {
 		return nil
 	}
 	addresses, resolved := r.gateways.Addresses(l.Name)
+	if !resolved {
+		return nil
+	}
 	out := make([]plan.GatewayAddress, 0, len(addresses))
-	known := map[netip.Addr]struct{}{}
 	for _, a := range addresses {
 		out = append(out, plan.GatewayAddress{IP: a.IP, Health: healthOf(a.State)})
-		known[a.IP] = struct{}{}
-	}
-	if resolved && len(r.gateways.Problems(l.Name)) == 0 {
-		return out
-	}
-	for _, slice := range local {
-		if _, viaGateway := slice.Annotations[v1alpha3.AnnotationRemoteReady]; !viaGateway {
-			continue
-		}
-		for _, e := range slice.Endpoints {
-			for _, address := range e.Addresses {
-				ip, err := netip.ParseAddr(address)
-				if _, have := known[ip]; err == nil && !have {
-					out = append(out, plan.GatewayAddress{IP: ip, Health: plan.HealthUnknown})
-					known[ip] = struct{}{}
-				}
-			}
-		}
 	}
 	return out
 }

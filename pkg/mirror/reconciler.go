@@ -18,9 +18,6 @@ import (
 	"github.com/linkspan/linkspan/pkg/probe"
 )
 
-// maxConfirming is how many deletions per Link are confirmed with its target at a time.
-const maxConfirming = 2
-
 // Targets is what linked clusters say of their services.
 type Targets interface {
 	Observe(l link.Link, key remote.ServiceKey) (remote.Observation, error)
@@ -31,7 +28,6 @@ type Targets interface {
 // Gateways is what probing says of a Link's gateway.
 type Gateways interface {
 	Addresses(n link.Name) (addresses []probe.Address, resolved bool)
-	Problems(n link.Name) []error
 }
 
 // Dependencies are what a Reconciler works with.
@@ -41,10 +37,12 @@ type Dependencies struct {
 	Live    client.Reader
 	Links   *remote.Links
 	Targets Targets
-	// Gateways may be nil until the first reconcile.
+	// Gateways says which addresses a Link's gateway has and how they are.
 	Gateways Gateways
 	Events   events.EventRecorder
 	Metrics  *Metrics
+	// Elected is closed once this replica is the leader.
+	Elected <-chan struct{}
 	// Status is called when the report of a Link differs.
 	Status func(link.Name)
 	Now    func() time.Time
@@ -62,9 +60,12 @@ type Reconciler struct {
 	events   events.EventRecorder
 	metrics  *Metrics
 	status   func(link.Name)
+	elected  <-chan struct{}
 
-	queue      queue
-	locals     *locals
+	queue  queue
+	locals *locals
+	// indexed says whether locals holds every mirror that was there when we started.
+	indexed    func() bool
 	writes     *writes
 	conflicts  *conflicts
 	confirming *turnstile
@@ -75,12 +76,19 @@ type Reconciler struct {
 
 // NewReconciler makes a Reconciler; SetupWithManager makes it run.
 func NewReconciler(opts Options, d Dependencies) *Reconciler {
-	return &Reconciler{
+	r := &Reconciler{
 		opts: opts, log: d.Log, client: d.Client, live: d.Live, links: d.Links, targets: d.Targets,
 		gateways: d.Gateways, events: d.Events, metrics: d.Metrics, status: d.Status,
-		locals: newLocals(), writes: newWrites(d.Now), conflicts: newConflicts(d.Now), confirming: newTurnstile(maxConfirming),
+		locals: newLocals(), indexed: func() bool { return false }, writes: newWrites(d.Now), conflicts: newConflicts(d.Now), confirming: newTurnstile(maxConfirming, maxConfirmingAll),
 		brake: newBrake(d.Now, opts.MassDeletionHold), outcomes: newOutcomes(), arrivals: newArrivals(d.Now),
+		elected: d.Elected,
 	}
+	r.queue.opened = func() {
+		for _, l := range r.links.All() {
+			r.LinkChanged(l.Name)
+		}
+	}
+	return r
 }
 
 // Reconcile brings the mirror of one service in step with everything that is known of it.
@@ -101,8 +109,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, k Key) (reconcile.Result, er
 	r.measure(k, l, in, p, writes, err)
 	out, failing, result, err := verdict(p.Outcome, err)
 	r.settle(ctx, k, in, p, out, failing)
-	if out.Reason == v1alpha3.ReasonNameConflict && result.RequeueAfter == 0 && in.Local.Service == nil {
-		result.RequeueAfter = conflictRetry
+	if left, held := r.brake.left(k.Link); held && out.State == plan.StateKept {
+		result.RequeueAfter = left // nothing else wakes it when the time of the hold is over
 	}
 	return result, err
 }
@@ -127,13 +135,12 @@ func (r *Reconciler) settle(ctx context.Context, k Key, in plan.Input, p plan.Pl
 	if out.State == plan.StateWaiting && out.Reason == v1alpha3.ReasonConfirming {
 		return // a step on the way, not an outcome
 	}
-	r.tell(ctx, k, in, p, out, failing)
 	before, changed := r.outcomes.set(k, out, failing)
+	r.tell(ctx, k, in, p, out, failing)
 	if !changed {
 		return
 	}
 	r.metrics.moved(in.Link.Cluster, before, out)
-	r.metrics.braked(in.Link.Cluster, r.brake.held(k.Link) != nil)
 	r.status(k.Link)
 }
 
@@ -160,10 +167,18 @@ func (r *Reconciler) Report(name link.Name) remote.MirrorReport {
 		return remote.MirrorReport{}
 	}
 	exported := r.targets.Keys(l)
+	if exported != nil && r.indexed() {
+		r.brake.review(l, func() ([]remote.ServiceKey, int) { return r.missing(l) })
+	}
 	report := r.outcomes.report(l, exported, exported != nil)
 	report.Held = r.brake.held(name)
+	r.metrics.braked(l.Cluster, report.Held != nil)
 	return report
 }
+
+// ResumeHold takes over a mass deletion that was held before this process, or this leader, since a
+// time; zero when none was. The brake then counts from that time, and a restart does not start it anew.
+func (r *Reconciler) ResumeHold(name link.Name, since time.Time) { r.brake.resume(name, since) }
 
 // Forget drops everything that is remembered of a Link that is gone.
 func (r *Reconciler) Forget(l link.Link) {
@@ -171,5 +186,6 @@ func (r *Reconciler) Forget(l link.Link) {
 	r.conflicts.forget(l.Name)
 	r.arrivals.forget(l.Name)
 	r.brake.forget(l.Name)
+	r.writes.sweep()
 	r.metrics.forget(l.Cluster)
 }

@@ -28,8 +28,10 @@ const (
 
 // SetupWithManager registers the controller, its index and its sources.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &discoveryv1.EndpointSlice{}, sliceService, indexSlice); err != nil {
-		return fmt.Errorf("indexing endpoint slices: %w", err)
+	for name, index := range map[string]client.IndexerFunc{sliceService: indexSlice, sliceMirrored: indexMirrored} {
+		if err := mgr.GetFieldIndexer().IndexField(ctx, &discoveryv1.EndpointSlice{}, name, index); err != nil {
+			return fmt.Errorf("indexing endpoint slices: %w", err)
+		}
 	}
 	warm := true
 	c, err := controller.NewTyped("mirror", mgr, controller.TypedOptions[Key]{
@@ -63,14 +65,18 @@ func (r *Reconciler) watch(ctx context.Context, mgr ctrl.Manager, c controller.T
 	if err != nil {
 		return fmt.Errorf("watching mirrors: %w", err)
 	}
-	_, err = services.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { r.index(obj, r.locals.add) },
-		UpdateFunc: func(_, obj any) { r.index(obj, r.locals.add) },
+	registered, err := services.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) { r.index(obj, r.locals.add) },
+		UpdateFunc: func(old, obj any) {
+			r.index(old, r.locals.remove)
+			r.index(obj, r.locals.add)
+		},
 		DeleteFunc: func(obj any) { r.index(obj, r.locals.remove) },
 	})
 	if err != nil {
 		return fmt.Errorf("watching mirrors: %w", err)
 	}
+	r.indexed = registered.HasSynced
 	return nil
 }
 
@@ -79,7 +85,8 @@ func (r *Reconciler) index(obj any, change func(string, remote.ServiceKey)) {
 		obj = gone.Obj
 	}
 	if o, ok := obj.(client.Object); ok {
-		if cluster, key, ok := mirrored(o); ok {
+		// A copy of a mirror under another name is not the mirror.
+		if cluster, key, ok := mirrored(o); ok && o.GetName() == (link.Link{Cluster: cluster}).MirrorName(key.Name) {
 			change(cluster, key)
 		}
 	}
@@ -106,8 +113,19 @@ func (r *Reconciler) ServiceChanged(name link.Name, key remote.ServiceKey, initi
 		r.queue.add(bulk, k)
 		return
 	}
-	r.arrivals.note(k)
+	if r.leading() {
+		r.arrivals.note(k)
+	}
 	r.queue.add(0, k)
+}
+
+func (r *Reconciler) leading() bool {
+	select {
+	case <-r.elected:
+		return true
+	default:
+		return false
+	}
 }
 
 // LinkChanged wakes every service of a Link: those that its target exports and those that have a mirror.

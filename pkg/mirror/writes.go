@@ -35,6 +35,7 @@ type writes struct {
 }
 
 type write struct {
+	mirror          types.NamespacedName
 	resourceVersion string
 	deleted         types.UID // set instead of resourceVersion when the write was a deletion
 	at              time.Time
@@ -46,41 +47,43 @@ func newWrites(now func() time.Time) *writes {
 
 // wrote remembers a write to the mirror itself, or to a slice of it.
 func (w *writes) wrote(mirror types.NamespacedName, o object, resourceVersion string) {
-	w.remember(mirror, o, write{resourceVersion: resourceVersion, at: w.now()})
+	w.remember(o, write{mirror: mirror, resourceVersion: resourceVersion, at: w.now()})
 }
 
 // deleted remembers a deletion.
 func (w *writes) deleted(mirror types.NamespacedName, o object, uid types.UID) {
-	w.remember(mirror, o, write{deleted: uid, at: w.now()})
+	w.remember(o, write{mirror: mirror, deleted: uid, at: w.now()})
 }
 
-func (w *writes) remember(mirror types.NamespacedName, o object, p write) {
+func (w *writes) remember(o object, p write) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pending[o] = p
 	if o.kind != sliceKind {
 		return
 	}
-	if w.slices[mirror] == nil {
-		w.slices[mirror] = map[object]struct{}{}
+	if w.slices[p.mirror] == nil {
+		w.slices[p.mirror] = map[object]struct{}{}
 	}
-	w.slices[mirror][o] = struct{}{}
+	w.slices[p.mirror][o] = struct{}{}
+}
+
+// forget leaves nothing behind: an idle mirror costs no memory here.
+func (w *writes) forget(o object, p write) {
+	delete(w.pending, o)
+	delete(w.slices[p.mirror], o)
+	if len(w.slices[p.mirror]) == 0 {
+		delete(w.slices, p.mirror)
+	}
 }
 
 // slicesOf lists the slices of a mirror that were written and perhaps not seen yet.
 func (w *writes) slicesOf(mirror types.NamespacedName) []object {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out []object
+	out := make([]object, 0, len(w.slices[mirror]))
 	for o := range w.slices[mirror] {
-		if _, ok := w.pending[o]; ok {
-			out = append(out, o)
-		} else {
-			delete(w.slices[mirror], o)
-		}
-	}
-	if len(w.slices[mirror]) == 0 {
-		delete(w.slices, mirror)
+		out = append(out, o)
 	}
 	return out
 }
@@ -94,10 +97,31 @@ func (w *writes) stale(o object, uid types.UID, resourceVersion string) bool {
 		return false
 	}
 	if w.now().Sub(last.at) > writeMemory || last.seenIn(uid, resourceVersion) {
-		delete(w.pending, o)
+		w.forget(o, last)
 		return false
 	}
 	return true
+}
+
+// sweep forgets writes that the cache is not waited for any more.
+func (w *writes) sweep() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for o, p := range w.pending {
+		if w.now().Sub(p.at) > writeMemory {
+			delete(w.pending, o)
+		}
+	}
+	for mirror, objects := range w.slices {
+		for o := range objects {
+			if _, ok := w.pending[o]; !ok {
+				delete(objects, o)
+			}
+		}
+		if len(objects) == 0 {
+			delete(w.slices, mirror)
+		}
+	}
 }
 
 func (p write) seenIn(uid types.UID, resourceVersion string) bool {

@@ -1,0 +1,75 @@
+package mirror
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/pflag"
+
+	"github.com/linkspan/linkspan/pkg/mirror/plan"
+)
+
+func defaults(t *testing.T, args ...string) Options {
+	t.Helper()
+	var o Options
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	o.Bind(fs)
+	if err := fs.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// Every message names the flag, so that it can be mended where it was given.
+func TestOptionsValidate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		want string // what the message names; empty for none
+	}{
+		"the defaults":              {},
+		"no worker":                 {args: []string{"--workers=0"}, want: "--workers"},
+		"too many workers":          {args: []string{"--workers=1001"}, want: "--workers"},
+		"a negative number":         {args: []string{"--max-mirrors=-1"}, want: "--max-mirrors"},
+		"negative endpoints":        {args: []string{"--max-endpoints=-1"}, want: "--max-endpoints"},
+		"no limits":                 {args: []string{"--max-mirrors=0", "--max-endpoints=0"}},
+		"a hold that ended before":  {args: []string{"--mass-deletion-hold=-1s"}, want: "--mass-deletion-hold"},
+		"a hold without an end":     {args: []string{"--mass-deletion-hold=0"}},
+		"a network that is none":    {args: []string{"--local-networks=10.0.0.0/8,10.0.0.1"}, want: `--local-networks: "10.0.0.1"`},
+		"networks of both families": {args: []string{"--local-networks=10.0.0.0/8,fd00::/8"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := defaults(t, c.args...)
+			err := o.Validate()
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error is %v, want one about %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestOptionsPolicy(t *testing.T) {
+	t.Parallel()
+	o := defaults(t, "--create-namespaces", "--allow-namespaces=kube-public", "--local-networks=10.42.7.0/16")
+	o.OwnNamespace = "linkspan"
+	for range 2 { // a second validation must not add the networks again
+		if err := o.Validate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := plan.Policy{
+		CreateNamespaces: true, OwnNamespace: "linkspan", AllowedNamespaces: []string{"kube-public"},
+		MaxMirrors: 10_000, MaxEndpoints: 5_000, LocalNetworks: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")},
+	}
+	if diff := cmp.Diff(want, o.Policy(), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		t.Errorf("policy (-want +got):\n%s", diff)
+	}
+	if o.MassDeletionHold != time.Hour {
+		t.Errorf("a mass deletion is held for %s by default, want an hour", o.MassDeletionHold)
+	}
+}
