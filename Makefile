@@ -35,8 +35,9 @@ build: ## Build bin/mirror.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mirror ./cmd/mirror
 
 .PHONY: demo
-demo: kube ## Link two real API servers and mirror services; stays up until Ctrl-C (ARGS=--exit ends by itself).
-	$(GO) run ./test/demo $(ARGS)
+demo: build ## Link two real API servers and mirror services; stays up until Ctrl-C (ARGS=--exit ends by itself).
+	@$(GO) build -o bin/demo ./test/demo
+	@bin/demo $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what make built in the tree; caches outside it stay.

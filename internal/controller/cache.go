@@ -1,12 +1,14 @@
 package controller
 
 import (
+	"context"
+	"fmt"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,7 +21,7 @@ func cacheOptions(namespace string) cache.Options {
 	mirrors := cache.ByObject{
 		Label: labels.SelectorFromSet(labels.Set{v1alpha3.LabelMirroredService: "true"}),
 		// A plan never changes its input, so the copies would be waste.
-		UnsafeDisableDeepCopy: ptr.To(true),
+		UnsafeDisableDeepCopy: new(true),
 	}
 	own := map[string]cache.Config{namespace: {}}
 	namespaces := &metav1.PartialObjectMetadata{}
@@ -35,6 +37,19 @@ func cacheOptions(namespace string) cache.Options {
 			namespaces:                   {Transform: nameOnly},
 		},
 	}
+}
+
+// declare registers every kind that is cached before anything starts: whatever reads first, it finds
+// an informer. A read of a kind that is not declared is an error (ReaderFailOnMissingInformer).
+func declare(ctx context.Context, c cache.Cache) error {
+	namespaces := &metav1.PartialObjectMetadata{}
+	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	for _, obj := range []client.Object{&v1alpha3.Link{}, &corev1.Secret{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, namespaces} {
+		if _, err := c.GetInformer(ctx, obj, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watching %T: %w", obj, err)
+		}
+	}
+	return nil
 }
 
 // nameOnly keeps of a namespace whether it is there and whether it is going.

@@ -17,7 +17,6 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -53,6 +52,9 @@ func Run(ctx context.Context, cfg *rest.Config, opts Options, logTo io.Writer) e
 func run(ctx context.Context, cfg *rest.Config, opts Options, log logr.Logger, level http.Handler) error {
 	mgr, ready, err := newManager(cfg, opts, log, level)
 	if err != nil {
+		return err
+	}
+	if err := declare(ctx, mgr.GetCache()); err != nil {
 		return err
 	}
 	if err := wire(ctx, mgr, opts, log); err != nil {
@@ -96,8 +98,8 @@ func newManager(cfg *rest.Config, opts Options, log logr.Logger, level http.Hand
 		LeaseDuration:                 &opts.LeaseDuration,
 		RenewDeadline:                 &renew,
 		RetryPeriod:                   &retry,
-		GracefulShutdownTimeout:       ptr.To(stopTimeout),
-		Controller:                    config.Controller{SkipNameValidation: ptr.To(true)}, // several run in one test process
+		GracefulShutdownTimeout:       new(stopTimeout),
+		Controller:                    config.Controller{SkipNameValidation: new(true)}, // several run in one test process
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("preparing the controller: %w", err)
@@ -112,8 +114,13 @@ func answer(healthy func() bool) http.Handler {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintln(w, "ok")
+		writeLine(w, "ok")
 	})
+}
+
+// writeLine answers a request; a client that is gone misses nothing.
+func writeLine(w io.Writer, text string) {
+	_, _ = fmt.Fprintln(w, text)
 }
 
 // wire connects the parts. The arrows between them are functions, so that none imports the next:
@@ -133,13 +140,13 @@ func wire(ctx context.Context, mgr ctrl.Manager, opts Options, log logr.Logger) 
 	mirrors = mirror.NewReconciler(opts.Mirror, mirror.Dependencies{
 		Log: log.WithName("mirror"), Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Links: links, Targets: connections,
 		Gateways: gateways, Events: mgr.GetEventRecorder("linkspan"), Metrics: mirror.NewMetrics(opts.registry()),
-		Status: status.Changed, Now: time.Now,
+		Status: status.Changed, Elected: mgr.Elected(), Now: time.Now,
 	})
 	status.Connections, status.Mirrors, status.Gateway = connections, mirrors.Report, gatewayReport(gateways)
 
 	controller := &remote.Controller{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: opts.Namespace, Links: links, Connections: connections,
-		Gateways: gateways, Metrics: remoteMetrics, Changed: mirrors.LinkChanged, Status: status.Changed, Forget: mirrors.Forget,
+		Gateways: gateways, Metrics: remoteMetrics, Changed: mirrors.LinkChanged, Status: status.Changed, Forget: mirrors.Forget, ResumeHold: mirrors.ResumeHold,
 		Elected: mgr.Elected(),
 	}
 	return errors.Join(
