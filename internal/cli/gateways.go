@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
@@ -47,7 +48,7 @@ type gatewayRow struct {
 	Cluster  string `json:"cluster"`
 	Alive    string `json:"alive"`
 	Services int32  `json:"services"`
-	// LatencyMS is nil when it is not known.
+	// LatencyMS is nil when it is not known, or the gateway is not alive.
 	LatencyMS *float64                        `json:"latencyMs,omitempty"`
 	Addresses []v1alpha3.GatewayAddressStatus `json:"addresses,omitempty"`
 }
@@ -92,7 +93,8 @@ func (o *gatewaysOptions) run(ctx context.Context, streams Streams, globals *glo
 			streams.note("Latencies are not known: %v", err)
 		}
 		for i := range rows {
-			if ms, ok := latencies[rows[i].Cluster]; ok {
+			// The latency of a gateway that is dead is that of better days.
+			if ms, ok := latencies[rows[i].Cluster]; ok && rows[i].Alive == string(metav1.ConditionTrue) {
 				rows[i].LatencyMS = &ms
 			}
 		}
