@@ -26,6 +26,9 @@ const onlyCreate = "1"
 // errTaken means that a name that we wanted to create is in use.
 var errTaken = errors.New("the name is taken")
 
+// errFull means that other workers made the last mirrors that the Link may have since we counted.
+var errFull = errors.New("the limit of mirrors is reached")
+
 // apply carries out a plan in its order and returns how many writes it made. It stops at the first
 // error: whatever was done stays right, and the next pass starts from there.
 func (r *Reconciler) apply(ctx context.Context, k Key, p plan.Plan, mirror types.NamespacedName) (writes int, err error) {
@@ -60,10 +63,18 @@ func (r *Reconciler) applyService(ctx context.Context, k Key, p plan.Plan, mirro
 		return 0, nil
 	}
 	creating := p.Service.UID == nil
+	cluster := p.Service.Labels[v1alpha3.LabelClusterName]
 	if creating {
 		p.Service.WithResourceVersion(onlyCreate)
+		if !r.locals.claim(cluster, k.service(), r.opts.MaxMirrors) {
+			return 0, errFull
+		}
+		defer r.locals.unclaim(cluster, k.service())
 	}
 	err := r.client.Apply(ctx, p.Service, client.FieldOwner(v1alpha3.FieldManager), client.ForceOwnership)
+	if !creating && refusesPorts(err) {
+		err = r.reclaimPorts(ctx, p.Service, mirror)
+	}
 	if err != nil {
 		if creating && apierrors.IsConflict(err) {
 			return 0, r.taken(ctx, k, mirror, err)
@@ -72,7 +83,7 @@ func (r *Reconciler) applyService(ctx context.Context, k Key, p plan.Plan, mirro
 	}
 	r.writes.wrote(mirror, object{serviceKind, mirror}, ptr.Deref(p.Service.ResourceVersion, ""))
 	if creating {
-		r.locals.add(p.Service.Labels[v1alpha3.LabelClusterName], k.service())
+		r.locals.add(cluster, k.service())
 	}
 	return 1, nil
 }

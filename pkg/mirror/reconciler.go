@@ -115,16 +115,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, k Key) (reconcile.Result, er
 	return result, err
 }
 
-// carryOut computes a plan and applies it. When the mirror's name turns out to be taken, the plan is
-// computed once more with that knowledge.
+// carryOut computes a plan and applies it. When the mirror's name, or the last place for a mirror,
+// turns out to be taken, the plan is computed once more with that knowledge.
 func (r *Reconciler) carryOut(ctx context.Context, k Key, in plan.Input) (plan.Plan, int, error) {
 	mirror := types.NamespacedName{Namespace: k.Namespace, Name: in.Link.MirrorName(k.Name)}
 	p := plan.Compute(in)
 	writes, err := r.apply(ctx, k, p, mirror)
-	if !errors.Is(err, errTaken) {
+	switch {
+	case errors.Is(err, errTaken):
+		in.Local.Foreign = true
+	case errors.Is(err, errFull):
+		in.Mirrors = r.opts.MaxMirrors
+	default:
 		return p, writes, err
 	}
-	in.Local.Foreign = true
 	p = plan.Compute(in)
 	more, err := r.apply(ctx, k, p, mirror)
 	return p, writes + more, err

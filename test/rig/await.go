@@ -118,6 +118,11 @@ func (f *feed) once(ctx context.Context, seen func(map[client.ObjectKey]client.O
 		return false, err
 	}
 	defer watcher.Stop()
+	return f.follow(ctx, watcher, seen)
+}
+
+// follow shows each change until seen is content, or the watch ends.
+func (f *feed) follow(ctx context.Context, watcher watch.Interface, seen func(map[client.ObjectKey]client.Object, *watch.Event) bool) (bool, error) {
 	for {
 		select {
 		case <-ctx.Done():

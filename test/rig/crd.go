@@ -101,7 +101,10 @@ func (c *Cluster) awaitServed(ctx context.Context, crd *unstructured.Unstructure
 		if !ok || version["served"] != true {
 			continue
 		}
-		name, _ := version["name"].(string)
+		name, ok := version["name"].(string)
+		if !ok {
+			return fmt.Errorf("a version of CustomResourceDefinition %s has no name", crd.GetName())
+		}
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(schema.GroupVersionKind{Group: group, Version: name, Kind: kind})
 		if _, err := Await(ctx, c, object, nil, func([]client.Object) error { return nil }); err != nil {

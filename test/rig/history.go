@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func (h *History) Eventually(t testing.TB, check func(Moment) error) Moment {
 func (h *History) snapshot() ([]Moment, <-chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.moments[:len(h.moments):len(h.moments)], h.grown
+	return slices.Clip(h.moments), h.grown
 }
 
 func (h *History) record(state map[client.ObjectKey]client.Object, event *watch.Event) {

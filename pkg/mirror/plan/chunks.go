@@ -16,7 +16,10 @@ func (p *pass) spread(template sliceIntent, base string, family discoveryv1.Addr
 	if len(endpoints) == 0 && !keepEmpty {
 		return nil
 	}
-	c := chunking{base: base, existing: map[int]*discoveryv1.EndpointSlice{}, members: map[int][]int{}, taken: map[int]bool{}}
+	c := chunking{
+		base: base, existing: map[int]*discoveryv1.EndpointSlice{}, members: map[int][]int{},
+		taken: map[int]bool{}, claimed: p.claimed,
+	}
 	c.find(p, family)
 	c.assign(endpoints)
 
@@ -29,6 +32,7 @@ func (p *pass) spread(template sliceIntent, base string, family discoveryv1.Addr
 		for _, i := range members {
 			intent.endpoints = append(intent.endpoints, endpoints[i])
 		}
+		p.claimed[intent.name] = true
 		intents = append(intents, intent)
 	}
 	return intents
@@ -40,7 +44,9 @@ type chunking struct {
 	existing map[int]*discoveryv1.EndpointSlice
 	// taken are numbers whose name is somebody else's, or is ours with another address type, which
 	// cannot change.
-	taken   map[int]bool
+	taken map[int]bool
+	// claimed are the names of other slices of the plan.
+	claimed map[string]bool
 	members map[int][]int
 }
 
@@ -69,7 +75,7 @@ func (c *chunking) find(p *pass, family discoveryv1.AddressType) {
 		number, ok := c.number(name)
 		switch {
 		case !ok:
-		case p.ownsSlice(slice) && slice.AddressType == family:
+		case p.ownsSlice(slice) && slice.AddressType == family && !c.claimed[name]:
 			c.existing[number] = slice
 		default:
 			c.taken[number] = true
@@ -140,7 +146,7 @@ func (c *chunking) first(numbers []int) int {
 		return numbers[0]
 	}
 	for number := 1; ; number++ {
-		if _, used := c.members[number]; !used && !c.taken[number] {
+		if _, used := c.members[number]; !used && !c.taken[number] && !c.claimed[c.name(number)] {
 			return number
 		}
 	}

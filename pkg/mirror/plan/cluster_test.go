@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	discoveryv1ac "k8s.io/client-go/applyconfigurations/discovery/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
@@ -71,7 +72,12 @@ func (c *cluster) local() plan.Local {
 
 // ready says whether the mirror serves anybody.
 func (c *cluster) ready() bool {
-	return c.service != nil && plan.RemoteReady(slices.Collect(maps.Values(c.slices)))
+	for _, s := range c.slices {
+		if c.service != nil && s.Labels[discoveryv1.LabelServiceName] == c.service.Name && plan.RemoteReady([]*discoveryv1.EndpointSlice{s}) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *cluster) uid() types.UID {
@@ -164,7 +170,7 @@ func (c *cluster) applyService(ac *corev1ac.ServiceApplyConfiguration) error {
 	applyFields(&c.service.Spec, last.Spec, ac.Spec)
 	c.managedService[c.service.UID] = ac
 	c.step()
-	return validateService(&c.service.Spec)
+	return validateService(c.service)
 }
 
 func precondition(exists bool, uid *types.UID, have func() types.UID) error {
@@ -250,14 +256,40 @@ func applyFields(spec *corev1.ServiceSpec, last, want *corev1ac.ServiceSpecApply
 	}
 }
 
-func validateService(spec *corev1.ServiceSpec) error {
+func validateService(svc *corev1.Service) error {
+	spec := &svc.Spec
 	if len(spec.Ports) == 0 {
 		return errors.New("a Service needs ports")
 	}
-	if spec.SessionAffinity == corev1.ServiceAffinityNone && spec.SessionAffinityConfig != nil {
-		return errors.New("sessionAffinityConfig without affinity")
+	for _, name := range []string{svc.Namespace, svc.Name} {
+		if len(validation.IsDNS1123Label(name)) > 0 {
+			return fmt.Errorf("a Service may not be named %q", name)
+		}
+	}
+	if c := spec.SessionAffinityConfig; c != nil {
+		if spec.SessionAffinity == corev1.ServiceAffinityNone {
+			return errors.New("sessionAffinityConfig without affinity")
+		}
+		if t := *c.ClientIP.TimeoutSeconds; t < 1 || t > 86400 {
+			return fmt.Errorf("affinity timeout %d", t)
+		}
+	}
+	names, keys := map[string]bool{}, map[portKey]bool{}
+	for _, p := range spec.Ports {
+		key := portKey{p.Port, p.Protocol}
+		if names[p.Name] || keys[key] || (p.Name == "" && len(spec.Ports) > 1) {
+			return fmt.Errorf("port %+v twice, or without a name", p)
+		}
+		names[p.Name], keys[key] = true, true
+		if (p.Name != "" && len(validation.IsDNS1123Label(p.Name)) > 0) || p.Port < 1 || p.Port > 65535 || !protocolExists(p.Protocol) {
+			return fmt.Errorf("port %+v is invalid", p)
+		}
 	}
 	return nil
+}
+
+func protocolExists(p corev1.Protocol) bool {
+	return p == corev1.ProtocolTCP || p == corev1.ProtocolUDP || p == corev1.ProtocolSCTP
 }
 
 func (c *cluster) applySlice(ac *discoveryv1ac.EndpointSliceApplyConfiguration) error {
@@ -301,10 +333,13 @@ func validateSlice(s *discoveryv1.EndpointSlice, applied discoveryv1.AddressType
 	if len(s.Endpoints) > plan.MaxEndpointsPerSlice {
 		return fmt.Errorf("slice %s has %d endpoints", s.Name, len(s.Endpoints))
 	}
+	if len(s.Ports) > 20000 {
+		return fmt.Errorf("slice %s has %d ports", s.Name, len(s.Ports))
+	}
 	names := map[string]bool{}
 	for _, p := range s.Ports {
-		if names[*p.Name] {
-			return fmt.Errorf("slice %s: port name %q twice", s.Name, *p.Name)
+		if names[*p.Name] || !protocolExists(*p.Protocol) {
+			return fmt.Errorf("slice %s: port name %q twice, or of an unknown protocol", s.Name, *p.Name)
 		}
 		names[*p.Name] = true
 	}

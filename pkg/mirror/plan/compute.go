@@ -52,6 +52,8 @@ type pass struct {
 	endpoints tally
 	// used counts addresses against Policy.MaxEndpoints.
 	used int
+	// claimed are the names that slices of this plan have: no two may share one.
+	claimed map[string]bool
 }
 
 func newPass(in Input) *pass {
@@ -62,6 +64,7 @@ func newPass(in Input) *pass {
 		named:   make(map[string]*discoveryv1.EndpointSlice, len(in.Local.Slices)),
 		ready:   map[string]bool{},
 		deleted: map[string]bool{},
+		claimed: map[string]bool{},
 	}
 	switch svc := in.Local.Service; {
 	case in.Local.Foreign:
@@ -187,6 +190,10 @@ func (p *pass) finish() Plan {
 			p.metadata.String()+"; shorten or correct them on the exported Service, or exclude them in the Link")
 	}
 	p.plan.Outcome.Ready = p.readyAfter()
+	p.plan.Outcome.Message = bounded(p.plan.Outcome.Message)
+	for i := range p.plan.Events {
+		p.plan.Events[i].Message = bounded(p.plan.Events[i].Message)
+	}
 	return p.plan
 }
 
@@ -201,12 +208,18 @@ func (p *pass) readyAfter() bool {
 		}
 	}
 	for name, slice := range p.named {
-		_, applied := p.ready[name]
-		if !applied && !p.deleted[name] && !p.goesWithEndpoints(slice) && anyReady(slice.Endpoints) {
+		if p.remains(name, slice) && anyReady(slice.Endpoints) {
 			return true
 		}
 	}
 	return false
+}
+
+// remains says whether a slice of the mirror stays as it is.
+func (p *pass) remains(name string, slice *discoveryv1.EndpointSlice) bool {
+	_, applied := p.ready[name]
+	return slice.Labels[discoveryv1.LabelServiceName] == p.mirror &&
+		!applied && !p.deleted[name] && !p.goesWithEndpoints(slice)
 }
 
 // managedByMirroring marks the slices that Kubernetes makes of an Endpoints object, and deletes with it.

@@ -163,10 +163,15 @@ func (w *world) checkTargets(p plan.Plan) {
 			w.t.Fatalf("the plan deletes slice %s, which is not ours", ref.Name)
 		}
 	}
+	applied := map[string]bool{}
 	for _, s := range p.Slices {
 		if s.UID != nil && !ours[string(*s.UID)] {
 			w.t.Fatalf("the plan overwrites slice %s, which is not ours", *s.Name)
 		}
+		if applied[*s.Name] {
+			w.t.Fatalf("two slices of the plan have the name %s", *s.Name)
+		}
+		applied[*s.Name] = true
 	}
 }
 
@@ -230,15 +235,24 @@ func (w *world) checkVerdicts(p plan.Plan) {
 			address, ready := e.Addresses[0], *e.Conditions.Ready
 			health, known := verdict[address]
 			remote := s.Annotations[v1alpha3.AnnotationRemoteReady] == "true"
+			gone := !known && len(w.in.Gateway) > 0 && (!w.verdictsAwaited() || !was[address])
 			switch {
 			case w.in.Link.Gateway == nil && !ready:
-			case w.in.Link.Gateway == nil, ready && !remote, !known && len(w.in.Gateway) > 0,
+			case w.in.Link.Gateway == nil, ready && !remote, gone,
 				ready && health == plan.HealthDead, !ready && health == plan.HealthAlive && remote,
 				(health == plan.HealthUnknown || !known) && ready != (was[address] && remote):
 				w.t.Fatalf("address %s is ready %t; gateway %s, remote %t, before %t", address, ready, health, remote, was[address])
 			}
 		}
 	}
+}
+
+// verdictsAwaited: the gateway has addresses, and not one has a verdict.
+func (w *world) verdictsAwaited() bool {
+	usable := slices.DeleteFunc(slices.Clone(w.in.Gateway), func(a plan.GatewayAddress) bool {
+		return plan.RefusedAddress(a.IP.Unmap(), w.in.Policy.LocalNetworks) != ""
+	})
+	return len(usable) > 0 && !slices.ContainsFunc(usable, func(a plan.GatewayAddress) bool { return a.Health != plan.HealthUnknown })
 }
 
 func isGateway(slice string) bool { return strings.Contains(slice, "-gateway-ipv") }
@@ -408,7 +422,11 @@ func (w *world) directReady() bool {
 }
 
 // gatewayChanged: the mirror was ready by addresses that the gateway no longer has or that are dead.
+// Those that it no longer has still serve until the first verdict on another.
 func (w *world) gatewayChanged() bool {
+	if w.verdictsAwaited() {
+		return false
+	}
 	now := map[string]bool{}
 	for _, a := range oneVerdict(w.in.Gateway) {
 		now[a.IP.String()] = a.Health != plan.HealthDead
@@ -476,7 +494,14 @@ func (w *world) drift() {
 		if slice.Labels[discoveryv1.LabelManagedBy] != v1alpha3.SliceManagedBy {
 			continue
 		}
-		switch s.intn(7) {
+		switch s.intn(9) {
+		case 7:
+			if slice.Annotations[v1alpha3.AnnotationRemoteServiceFQName] != "" { // else no cache shows it
+				slice.Labels[discoveryv1.LabelServiceName] = "other"
+			}
+		case 8:
+			slice.Labels[discoveryv1.LabelManagedBy] = "somebody"
+			w.otherSlices[name] = slice.DeepCopy()
 		case 0:
 			slice.Labels["somebody/else"] = "was-here"
 		case 1:

@@ -101,19 +101,36 @@ func (p *pass) gatewayWas() map[netip.Addr]bool {
 
 // gatewayAddresses are the gateway's addresses, sorted, each once. Before its names were first
 // resolved they are those that the slices have, without a verdict, so that nothing flickers after a
-// restart.
+// restart. While none of them has a verdict, those that were ready and are no longer among them stay
+// too: an edit of the addresses leaves no moment without endpoints (MIR-12).
 func (p *pass) gatewayAddresses(was map[netip.Addr]bool) []GatewayAddress {
 	addresses := make([]GatewayAddress, 0, max(len(p.in.Gateway), len(was)))
 	for _, a := range p.in.Gateway {
 		addresses = append(addresses, GatewayAddress{IP: a.IP.Unmap(), Health: a.Health})
 	}
-	if len(p.in.Gateway) == 0 {
-		for ip := range was {
+	unresolved, awaited := len(p.in.Gateway) == 0, p.verdictsAwaited()
+	for ip, ready := range was {
+		if unresolved || (awaited && ready) {
 			addresses = append(addresses, GatewayAddress{IP: ip, Health: HealthUnknown})
 		}
 	}
 	slices.SortStableFunc(addresses, func(a, b GatewayAddress) int { return a.IP.Compare(b.IP) })
 	return slices.CompactFunc(addresses, func(a, b GatewayAddress) bool { return a.IP == b.IP })
+}
+
+// verdictsAwaited says whether there are addresses that may be used, and no verdict on any of them.
+func (p *pass) verdictsAwaited() bool {
+	awaited := false
+	for _, a := range p.in.Gateway {
+		switch {
+		case RefusedAddress(a.IP.Unmap(), p.in.Policy.LocalNetworks) != "":
+		case a.Health == HealthAlive, a.Health == HealthDead:
+			return false
+		default:
+			awaited = true
+		}
+	}
+	return awaited
 }
 
 // gatewayPorts keep each service port's name and get the gateway's number.

@@ -55,7 +55,7 @@ func (s *source) input() plan.Input {
 			ExcludedAnnotations: link.NewKeyFilter([]string{"secret"}),
 		},
 		Namespace:      pick(s, "shop", "shop", "shop", "kube-system"),
-		Name:           pick(s, "web", "web", "web", strings.Repeat("w", 62)),
+		Name:           pick(s, "web", "web", "web", "web", "web", "web", strings.Repeat("w", 62), "Web!"),
 		LocalNamespace: pick(s, plan.NamespaceActive, plan.NamespaceActive, plan.NamespaceActive, plan.NamespaceMissing, plan.NamespaceTerminating),
 		Remote:         s.remote(),
 		Gateway:        s.gateway(),
@@ -131,12 +131,17 @@ func (s *source) remoteService() *corev1.Service {
 	svc.Spec.ClusterIP = pick(s, "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1", corev1.ClusterIPNone)
 	for i := range pick(s, 1, 2, 3, 1, 2, 0) {
 		port := corev1.ServicePort{Name: fmt.Sprintf("p%d", i), Port: int32(80 + i), Protocol: pick(s, corev1.ProtocolTCP, "", corev1.ProtocolTCP, "", corev1.ProtocolUDP)}
+		if s.one(15) {
+			port.Name = pick(s, "", "p0", "P!", strings.Repeat("p", 64))
+			port.Port = pick[int32](s, port.Port, 80, 0, 70000)
+			port.Protocol = pick(s, port.Protocol, corev1.Protocol("ICMP"))
+		}
 		port.AppProtocol = pick(s, nil, new("http"), new("kubernetes.io/h2c"), new("no good"))
 		svc.Spec.Ports = append(svc.Spec.Ports, port)
 	}
 	if s.one(3) {
 		svc.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
-		svc.Spec.SessionAffinityConfig = pick(s, nil, &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(int32(60))}})
+		svc.Spec.SessionAffinityConfig = pick(s, nil, &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(pick[int32](s, 60, 0, 86401))}})
 	}
 	svc.Spec.TrafficDistribution = pick(s, nil, new("PreferClose"), new("PreferSameZone"), new("PreferSameNode"))
 	return svc

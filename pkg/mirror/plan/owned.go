@@ -48,12 +48,15 @@ func names(annotations map[string]string, namespace, name string) bool {
 	return ok && ns == namespace && service == name
 }
 
-// ownsSlice says whether we made a slice, for this Link and this service.
+// ownsSlice says whether we made a slice, for this Link and this service. Either of the two marks of
+// the service will do: what somebody changes of them is put back. Whoever changes managed-by takes
+// the slice over.
 func (p *pass) ownsSlice(slice *discoveryv1.EndpointSlice) bool {
+	_, named := slice.Annotations[v1alpha3.AnnotationRemoteServiceFQName]
 	return slice.Labels[discoveryv1.LabelManagedBy] == v1alpha3.SliceManagedBy &&
 		slice.Labels[v1alpha3.LabelMirroredService] == labelTrue &&
 		slice.Labels[v1alpha3.LabelClusterName] == p.in.Link.Cluster &&
-		slice.Labels[discoveryv1.LabelServiceName] == p.mirror &&
+		(named || slice.Labels[discoveryv1.LabelServiceName] == p.mirror) &&
 		names(slice.Annotations, p.in.Namespace, p.in.Name)
 }
 

@@ -60,14 +60,16 @@ func Refusal(l link.Link, svc *corev1.Service) (reason, message string) {
 			"export a Service with a cluster IP in front of the same pods"
 	case len(svc.Spec.Ports) == 0:
 		return v1alpha3.ReasonNoPorts, "the Service has no ports: add at least one to spec.ports"
-	case mode == link.ModeGateway && l.Gateway == nil:
+	}
+	if reason, message = refusedPorts(svc.Spec.Ports); reason != "" || mode != link.ModeGateway {
+		return reason, message
+	}
+	if l.Gateway == nil {
 		return v1alpha3.ReasonGatewayMissing, fmt.Sprintf("the Service asks for the gateway (%s=%s) but Link %s has none: "+
 			"set gatewayAddress and gatewayPort in the Link, or export with the value %s if pods can reach each other",
 			v1alpha3.LabelExported, v1alpha3.ExportedGateway, l.Name, v1alpha3.ExportedRemoteDiscovery)
-	case mode == link.ModeGateway:
-		return refusedProtocol(svc)
 	}
-	return "", ""
+	return refusedProtocol(svc)
 }
 
 func mirrored(svc *corev1.Service) bool {
@@ -100,9 +102,15 @@ func protocolOf(p corev1.Protocol) corev1.Protocol {
 	return p
 }
 
-// refusedName checks that the mirror's name is a legal one. That it is free is checked in
+// refusedName checks that the names which a target gives, and the mirror's, are legal. That it is free is checked in
 // namespaceState's turn, because a namespace that is gone holds no names.
 func (p *pass) refusedName() *obstacle {
+	for _, given := range [...]struct{ what, name string }{{"namespace", p.in.Namespace}, {"name", p.in.Name}} {
+		if len(validation.IsDNS1123Label(given.name)) > 0 {
+			return refused(v1alpha3.ReasonInvalidService, "the Service's %s %q is not a DNS label: export a Service whose %s has at most "+
+				"%d lower-case letters, digits and hyphens", given.what, shown(given.name), given.what, validation.DNS1123LabelMaxLength)
+		}
+	}
 	if n := len(p.mirror); n > validation.DNS1123LabelMaxLength {
 		return refused(v1alpha3.ReasonNameTooLong, "the mirror's name %s has %d characters and at most %d are possible: "+
 			"export a Service with a name of at most %d characters",

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
@@ -22,7 +23,7 @@ func (p *pass) applyService(mode link.Mode, settled bool) {
 	}
 	// Not part of the hash: the remote Service's version moves with every change of its status, which
 	// alone is not worth a write.
-	want.Annotations[v1alpha3.AnnotationRemoteResourceVersion] = p.in.Remote.Service.ResourceVersion
+	want.Annotations[v1alpha3.AnnotationRemoteResourceVersion] = shown(p.in.Remote.Service.ResourceVersion)
 
 	if p.own == nil {
 		p.plan.Service = want
@@ -103,9 +104,15 @@ func appProtocol(app *string) *string {
 	return new(*app)
 }
 
+// maxAffinityTimeout is the API server's limit, a day in seconds.
+const maxAffinityTimeout = 86400
+
+// affinityTimeout is the default where a target gives none, or one that no API server accepts.
 func affinityTimeout(spec *corev1.ServiceSpec) int32 {
-	if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
-		return *c.ClientIP.TimeoutSeconds
+	if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil {
+		if t := ptr.Deref(c.ClientIP.TimeoutSeconds, 0); t > 0 && t <= maxAffinityTimeout {
+			return t
+		}
 	}
 	return corev1.DefaultClientIPServiceAffinitySeconds
 }

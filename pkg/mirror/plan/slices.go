@@ -15,6 +15,16 @@ import (
 // MaxEndpointsPerSlice keeps each write small; it is the EndpointSlice controller's default too.
 const MaxEndpointsPerSlice = 100
 
+// MaxSlicesPerMirror is the most slices of one mirror, unless more are needed for its endpoints.
+const MaxSlicesPerMirror = 100
+
+// MaxSlices is the most slices that one mirror may have in one mode: MaxSlicesPerMirror, or twice as
+// many as MaxEndpoints need if that is more. Where endpoints have no limit, neither have the slices
+// that hold some; empty ones then are made only while there are fewer than MaxSlicesPerMirror.
+func (p Policy) MaxSlices() int {
+	return max(MaxSlicesPerMirror, p.MaxEndpoints/MaxEndpointsPerSlice*2)
+}
+
 // sliceIntent is what one EndpointSlice should be.
 type sliceIntent struct {
 	name        string

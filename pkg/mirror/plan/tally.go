@@ -17,8 +17,8 @@ type tallied struct {
 	count   int
 }
 
-// exampleLength bounds what a target can make us repeat in a message.
-const exampleLength = 80
+// maxCauses is the most bytes of causes that are listed: the mend that follows must not be cut off.
+const maxCauses = 640
 
 func (t *tally) add(cause, example string) {
 	for i := range t.causes {
@@ -27,10 +27,7 @@ func (t *tally) add(cause, example string) {
 			return
 		}
 	}
-	if len(example) > exampleLength {
-		example = example[:exampleLength] + "…"
-	}
-	t.causes = append(t.causes, tallied{cause: cause, example: strings.ToValidUTF8(example, "�"), count: 1})
+	t.causes = append(t.causes, tallied{cause: cause, example: shown(example), count: 1})
 }
 
 func (t *tally) empty() bool { return len(t.causes) == 0 }
@@ -38,12 +35,18 @@ func (t *tally) empty() bool { return len(t.causes) == 0 }
 // String lists the causes, such as "2 × loopback (127.0.0.1 and others), 1 × multicast (224.0.0.1)".
 func (t *tally) String() string {
 	parts := make([]string, 0, len(t.causes))
-	for _, c := range t.causes {
+	length := 0
+	for i, c := range t.causes {
 		more := ""
 		if c.count > 1 {
 			more = " and others"
 		}
-		parts = append(parts, fmt.Sprintf("%d × %s (%s%s)", c.count, c.cause, c.example, more))
+		part := fmt.Sprintf("%d × %s (%s%s)", c.count, c.cause, c.example, more)
+		if length += len(part); i > 0 && length > maxCauses {
+			parts = append(parts, fmt.Sprintf("and for %d other causes", len(t.causes)-i))
+			break
+		}
+		parts = append(parts, part)
 	}
 	return strings.Join(parts, ", ")
 }

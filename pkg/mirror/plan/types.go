@@ -56,7 +56,8 @@ type Local struct {
 	// Foreign is true when a Service of the mirror's name is known to exist without that label. It
 	// counts even when Service is set, which is then out of date.
 	Foreign bool
-	// Slices are those labelled with the mirror's name, ours and others'.
+	// Slices are those labelled with the mirror's name, ours and others', and those of the Link's
+	// cluster that name the remote Service in their annotation: somebody may have relabelled them.
 	Slices []*discoveryv1.EndpointSlice
 }
 
@@ -96,7 +97,8 @@ type Policy struct {
 	AllowedNamespaces []string
 	// MaxMirrors is the most mirrors that one Link may have; 0 means no limit.
 	MaxMirrors int
-	// MaxEndpoints is the most endpoints that one mirror may have; 0 means no limit.
+	// MaxEndpoints is the most endpoints that one mirror may have; 0 means no limit. The number of its
+	// slices follows from it: see MaxSlices.
 	MaxEndpoints int
 	// LocalNetworks are the local cluster's own pod and service ranges: no endpoint may lie in them.
 	LocalNetworks []netip.Prefix

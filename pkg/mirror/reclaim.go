@@ -1,0 +1,60 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/util/csaupgrade"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
+)
+
+// refusesPorts says whether the API server refused an object because of its ports.
+func refusesPorts(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool {
+		return strings.HasPrefix(c.Field, "spec.ports")
+	})
+}
+
+// reclaimPorts replaces the ports of a mirror by ours and applies the rest. Ports are merged by number:
+// where somebody renumbered one, theirs would stay, and ours of the same name would be refused for ever.
+func (r *Reconciler) reclaimPorts(ctx context.Context, want *corev1ac.ServiceApplyConfiguration, mirror types.NamespacedName) error {
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/uid", "value": want.UID},
+		{"op": "replace", "path": "/spec/ports", "value": want.Spec.Ports},
+	})
+	if err != nil {
+		return fmt.Errorf("encoding the ports of service %s: %w", mirror, err)
+	}
+	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: mirror.Namespace, Name: mirror.Name}}
+	if err := r.client.Patch(ctx, svc, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(v1alpha3.FieldManager)); err != nil {
+		return fmt.Errorf("replacing the ports: %w", err)
+	}
+	// The patch owns the ports as an update does, beside what we apply: a port that the source drops
+	// later would stay. Both become one.
+	patch, err = csaupgrade.UpgradeManagedFieldsPatch(svc, sets.New(v1alpha3.FieldManager), v1alpha3.FieldManager)
+	if err != nil {
+		return fmt.Errorf("taking over the ports: %w", err)
+	}
+	if patch != nil {
+		if err := r.client.Patch(ctx, svc, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+			return fmt.Errorf("taking over the ports: %w", err)
+		}
+	}
+	return r.client.Apply(ctx, want, client.FieldOwner(v1alpha3.FieldManager), client.ForceOwnership)
+}
