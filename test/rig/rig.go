@@ -20,7 +20,7 @@ import (
 	"github.com/linkspan/linkspan/test/rig/kubebin"
 )
 
-// EnvKeep, when set, leaves the rig's folder in place, to read the logs.
+// EnvKeep names the environment variable that, when set, leaves the rig's folder in place, to read the logs.
 const EnvKeep = "LINKSPAN_RIG_KEEP"
 
 // Options say what to start.
