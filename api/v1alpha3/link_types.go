@@ -46,10 +46,11 @@ type LinkList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || !has(self.probeSpec) || !has(self.probeSpec.timeout) || size(self.probeSpec.timeout) == 0 || self.probeSpec.timeout.matches('[1-9]')",message="probeSpec.timeout must be more than zero",fieldPath=".probeSpec.timeout"
 // +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || !has(self.probeSpec) || !has(self.probeSpec.failureThreshold) || size(self.probeSpec.failureThreshold) == 0 || self.probeSpec.failureThreshold.matches('[1-9]')",message="probeSpec.failureThreshold must be at least 1",fieldPath=".probeSpec.failureThreshold"
 type LinkSpec struct {
-	// targetClusterName is the suffix of every mirror made for this Link; a DNS label (RFC 1123).
+	// targetClusterName is the suffix of every mirror made for this Link; a DNS label (RFC 1123). It cannot be changed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="targetClusterName must be a DNS label (lower-case letters, digits and '-'): it becomes part of Service names"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf || self == '' || oldSelf == ''",message="targetClusterName cannot be changed, because the mirrors of the old name would stay behind: make a new Link instead"
 	TargetClusterName string `json:"targetClusterName,omitempty"`
 	// targetClusterDomain is the DNS domain of the target, cluster.local when empty.
 	// +optional

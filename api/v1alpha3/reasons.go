@@ -46,7 +46,6 @@ const (
 	ReasonUnauthorized       = "Unauthorized"
 	ReasonForbidden          = "Forbidden"
 	ReasonConnectionFailed   = "ConnectionFailed"
-	ReasonConnectionLost     = "ConnectionLost"
 
 	ReasonSynced           = "Synced"
 	ReasonSyncing          = "Syncing"
@@ -88,10 +87,9 @@ const (
 
 // Reasons of warnings about a mirror that was made all the same.
 const (
-	ReasonMetadataDropped   = "MetadataDropped"
-	ReasonEndpointsDropped  = "EndpointsDropped"
-	ReasonMirrorConverted   = "MirrorConverted"
-	ReasonMirrorAdopted     = "MirrorAdopted"
-	ReasonMirrorDeleted     = "MirrorDeleted"
-	ReasonUnknownExportMode = "UnknownExportMode"
+	ReasonMetadataDropped  = "MetadataDropped"
+	ReasonEndpointsDropped = "EndpointsDropped"
+	ReasonMirrorConverted  = "MirrorConverted"
+	ReasonMirrorAdopted    = "MirrorAdopted"
+	ReasonMirrorDeleted    = "MirrorDeleted"
 )

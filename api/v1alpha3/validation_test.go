@@ -144,3 +144,29 @@ func TestLinkRefused(t *testing.T) {
 		}
 	})
 }
+
+// The mirrors of a Link carry its cluster's name: with another they would have no owner.
+func TestClusterNameCannotBeChanged(t *testing.T) {
+	cluster := rig.Shared(t, 1)[0]
+	namespace := cluster.Namespace(t)
+	for _, version := range []string{"v1alpha1", "v1alpha2", "v1alpha3"} {
+		obj := linkObject(t, namespace, version, linkgen, "")
+		if err := cluster.Client().Create(t.Context(), obj); err != nil {
+			t.Fatal(err)
+		}
+		set := func(path ...string) error {
+			changed := obj.DeepCopy()
+			if err := unstructured.SetNestedField(changed.Object, "west", path...); err != nil {
+				t.Fatal(err)
+			}
+			return cluster.Client().Update(t.Context(), changed)
+		}
+		err := set("spec", "targetClusterName")
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.targetClusterName") || !strings.Contains(err.Error(), "make a new Link instead") {
+			t.Errorf("%s: got %v; want it refused as invalid, saying what to do", version, err)
+		}
+		if err := set("spec", "gatewayIdentity"); err != nil {
+			t.Errorf("%s: another edit is refused: %v", version, err)
+		}
+	}
+}

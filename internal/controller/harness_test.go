@@ -57,6 +57,7 @@ func newPair(t *testing.T, source, target *rig.Cluster) *pair {
 	p := &pair{source: source, target: target, links: source.Namespace(t), apps: rig.NamespaceIn(t, source, target)}
 	p.controller = account(t, source, p.links, localRules)
 	p.remote = account(t, target, p.apps, remoteRules)
+	t.Cleanup(func() { sweep(t, p.apps, source, target) })
 	return p
 }
 

@@ -97,7 +97,7 @@ func (l *level) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "use GET or PUT", http.StatusMethodNotAllowed)
 		return
 	}
-	fmt.Fprintln(w, l.current.Level())
+	writeLine(w, l.current.Level().String())
 }
 
 func (l *level) change(name, period string) error {

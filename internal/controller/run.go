@@ -6,16 +6,21 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -78,8 +83,12 @@ func newManager(cfg *rest.Config, opts Options, log logr.Logger, level http.Hand
 	if opts.QPS == 0 {
 		cfg.QPS = -1
 	}
-	ready := &atomic.Bool{}
 	renew := opts.LeaseDuration * 2 / 3
+	lock, err := leaseLock(cfg, opts, renew)
+	if err != nil {
+		return nil, nil, err
+	}
+	ready := &atomic.Bool{}
 	retry := opts.LeaseDuration / 7
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme,
@@ -90,21 +99,40 @@ func newManager(cfg *rest.Config, opts Options, log logr.Logger, level http.Hand
 			"/readyz":    answer(ready.Load),
 			"/log-level": level,
 		}},
-		HealthProbeBindAddress:        "0",
-		LeaderElection:                opts.LeaderElect,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       opts.Namespace,
-		LeaderElectionReleaseOnCancel: true, // safe: the process ends once Run returns
-		LeaseDuration:                 &opts.LeaseDuration,
-		RenewDeadline:                 &renew,
-		RetryPeriod:                   &retry,
-		GracefulShutdownTimeout:       new(stopTimeout),
-		Controller:                    config.Controller{SkipNameValidation: new(true)}, // several run in one test process
+		HealthProbeBindAddress:              "0",
+		LeaderElection:                      opts.LeaderElect,
+		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionReleaseOnCancel:       true, // safe: the process ends once Run returns
+		LeaseDuration:                       &opts.LeaseDuration,
+		RenewDeadline:                       &renew,
+		RetryPeriod:                         &retry,
+		GracefulShutdownTimeout:             new(stopTimeout),
+		Controller:                          config.Controller{SkipNameValidation: new(true)}, // several run in one test process
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("preparing the controller: %w", err)
 	}
 	return mgr, ready, nil
+}
+
+// leaseLock is the Lease of leader election. The manager's own would also write core events about it,
+// for which it would need a permission that nothing else of us does.
+func leaseLock(cfg *rest.Config, opts Options, renew time.Duration) (resourcelock.Interface, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.Timeout = renew / 2 // one request that hangs must not cost the lease
+	leases, err := coordinationv1.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("preparing leader election: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("preparing leader election: %w", err)
+	}
+	return &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: opts.Namespace, Name: leaseName},
+		Client:     leases,
+		LockConfig: resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())},
+	}, nil
 }
 
 // answer serves a health check.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -48,8 +51,8 @@ type Connection struct {
 	deleted map[ServiceKey]struct{} // seen to be deleted, and not seen since
 }
 
-// connect builds a connection. ctx bounds the building; the connection lives until stop or the end of life.
-func connect(ctx, life context.Context, t Target, userAgent string, check func(types.UID) error, changed func(ServiceKey, bool)) (*Connection, error) {
+// connect builds a connection. The end of ctx ends the building; the connection lives until stop or the end of life.
+func connect(ctx, life context.Context, t Target, userAgent string, check func(context.Context, types.UID) error, changed func(ServiceKey, bool)) (*Connection, error) {
 	client, err := newRemoteClient(t.Credentials, userAgent)
 	if err != nil {
 		return nil, &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err, Permanent: true}
@@ -58,10 +61,7 @@ func connect(ctx, life context.Context, t Target, userAgent string, check func(t
 		target: t, client: client, changed: changed,
 		problems: make(chan *Failure, 1), relisted: make(chan struct{}, 1), deleted: map[ServiceKey]struct{}{},
 	}
-	if c.uid, err = c.identity(ctx); err == nil {
-		err = check(c.uid)
-	}
-	if err != nil {
+	if c.uid, err = c.reach(ctx, check); err != nil {
 		client.transport.CloseIdleConnections()
 		return nil, classify("connecting to "+t.Credentials.Server, err)
 	}
@@ -71,6 +71,17 @@ func connect(ctx, life context.Context, t Target, userAgent string, check func(t
 		return nil, classify("reading the services of "+t.Credentials.Server, err)
 	}
 	return c, nil
+}
+
+// reach makes sure that the target answers, and that it may be used.
+func (c *Connection) reach(ctx context.Context, check func(context.Context, types.UID) error) (types.UID, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	uid, err := c.identity(ctx)
+	if err != nil {
+		return "", err
+	}
+	return uid, check(ctx, uid)
 }
 
 // identity reads the UID of kube-system, which tells one cluster from another. Linkerd's own access
@@ -83,11 +94,16 @@ func (c *Connection) identity(ctx context.Context) (types.UID, error) {
 	if err != nil {
 		return "", err
 	}
+	if !legalUID(string(ns.UID)) {
+		return "", errors.New("the UID of the target's namespace kube-system is none")
+	}
 	return ns.UID, nil
 }
 
 // sync starts the watches, services first, and waits until each has its first list.
 func (c *Connection) sync(ctx, life context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
 	serviceHandler := feedHandler{changed: c.serviceChanged, deleted: c.serviceDeleted, failed: c.watchFailed}
 	sliceHandler := feedHandler{changed: c.sliceChanged, deleted: func(o any, _ bool) { c.sliceChanged(o, false) }, failed: c.watchFailed}
 	c.manual = newManualSlices(c.client, sliceHandler)
@@ -98,40 +114,69 @@ func (c *Connection) sync(ctx, life context.Context) error {
 		}
 		// The EndpointSlice controller copies a Service's labels to its slices, so the same selector
 		// picks the slices of what is exported and nothing else.
-		slices, err := newSliceFeed(c.client, s, sliceHandler)
+		endpoints, err := newSliceFeed(c.client, s, sliceHandler)
 		if err != nil {
 			return err
 		}
 		services.start(life)
-		slices.start(life)
-		c.services, c.slices = append(c.services, services), append(c.slices, slices)
+		endpoints.start(life)
+		c.services, c.slices = append(c.services, services), append(c.slices, endpoints)
 	}
-	if err := c.synced(ctx, append(append([]*feed{}, c.services...), c.slices...)); err != nil {
+	if err := c.synced(ctx, slices.Concat(c.services, c.slices)...); err != nil {
 		return err
 	}
 	for _, key := range c.keys() {
-		if svc := c.service(key); svc != nil {
-			c.manual.want(key, len(svc.Spec.Selector) == 0)
-		}
+		c.note(key, false)
 	}
 	return c.manual.start(ctx, life, c)
 }
 
-// synced waits for the first list of each feed, or for the first refusal.
-func (c *Connection) synced(ctx context.Context, feeds []*feed) error {
+// synced waits for the first list of each feed, or for the first refusal. It is for the time before
+// the connection is in use: after that its session hears of problems.
+func (c *Connection) synced(ctx context.Context, feeds ...*feed) error {
 	for _, f := range feeds {
-		select {
-		case <-f.informer.HasSyncedChecker().Done():
-		case failure := <-c.problems:
-			return failure
-		case <-ctx.Done():
-			if err := c.client.health.Failing(); err != nil {
-				return err
-			}
-			return fmt.Errorf("the first list took too long: %w", ctx.Err())
+		if err := c.listed(ctx, f); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// listed waits for the first list of a feed, as long as something of it comes.
+func (c *Connection) listed(ctx context.Context, f *feed) error {
+	for {
+		left, failure := c.lost("reading the services of")
+		if failure != nil {
+			return failure
+		}
+		silent := connectTimeout - time.Since(c.client.health.Heard())
+		if silent <= 0 {
+			return fmt.Errorf("nothing more of the first list came for %s: %w", connectTimeout, context.DeadlineExceeded)
+		}
+		select {
+		case <-f.informer.HasSyncedChecker().Done():
+			return nil
+		case failure := <-c.problems:
+			return failure
+		case <-ctx.Done():
+			return fmt.Errorf("the first list took too long: %w", ctx.Err())
+		case <-c.client.health.Changed():
+		case <-time.After(min(left, silent)):
+		}
+	}
+}
+
+// lost says why the connection counts as lost, or else how long it has left to recover.
+func (c *Connection) lost(doing string) (time.Duration, *Failure) {
+	err := c.client.health.Failing()
+	if err == nil {
+		return math.MaxInt64, nil
+	}
+	left := lostAfter - time.Since(c.client.health.Since())
+	if left > 0 && !errors.Is(err, errUnauthorized) {
+		return left, nil
+	}
+	return 0, classify(doing+" "+c.target.Credentials.Server, err)
 }
 
 // stop ends the watches and waits for them. Safe on a connection that was only half built.
@@ -141,7 +186,7 @@ func (c *Connection) stop() {
 	if c.manual != nil {
 		c.manual.stop()
 	}
-	for _, f := range append(append([]*feed{}, c.services...), c.slices...) {
+	for _, f := range slices.Concat(c.services, c.slices) {
 		f.stop()
 	}
 	c.client.transport.CloseIdleConnections()
@@ -165,10 +210,10 @@ func (c *Connection) serviceChanged(obj any, initial bool) {
 		return
 	}
 	key := ServiceKey{svc.Namespace, svc.Name}
-	c.mu.Lock()
-	delete(c.deleted, key)
-	c.mu.Unlock()
-	c.manual.want(key, len(svc.Spec.Selector) == 0)
+	if !key.legal() {
+		return
+	}
+	c.note(key, false)
 	c.tell(key, initial)
 }
 
@@ -178,29 +223,46 @@ func (c *Connection) serviceDeleted(obj any, missing bool) {
 		return
 	}
 	key := ServiceKey{svc.Namespace, svc.Name}
+	if !key.legal() {
+		return
+	}
 	if missing {
 		select {
 		case c.relisted <- struct{}{}:
 		default:
 		}
-	} else {
-		c.mu.Lock()
+	}
+	c.note(key, !missing)
+	c.tell(key, false)
+}
+
+// note keeps what follows from the present state of a service; seenToGo says that a watch saw it go.
+// It may be there all the same: of two watches, one can see a service that moves between them before
+// the other misses it. Hence one lock over the look and what is made of it.
+func (c *Connection) note(key ServiceKey, seenToGo bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	svc := c.service(key)
+	c.manual.want(key, svc != nil && len(svc.Spec.Selector) == 0)
+	switch {
+	case svc != nil:
+		delete(c.deleted, key)
+	case seenToGo:
 		if len(c.deleted) >= maxRemembered {
 			clear(c.deleted)
 		}
 		c.deleted[key] = struct{}{}
-		c.mu.Unlock()
 	}
-	c.manual.want(key, false)
-	c.tell(key, false)
 }
 
 func (c *Connection) sliceChanged(obj any, initial bool) {
 	slice, ok := obj.(*discoveryv1.EndpointSlice)
-	if !ok || slice.Labels[discoveryv1.LabelServiceName] == "" {
+	if !ok {
 		return
 	}
-	c.tell(ServiceKey{slice.Namespace, slice.Labels[discoveryv1.LabelServiceName]}, initial)
+	if key := (ServiceKey{slice.Namespace, slice.Labels[discoveryv1.LabelServiceName]}); key.legal() {
+		c.tell(key, initial)
+	}
 }
 
 func (c *Connection) tell(key ServiceKey, initial bool) {
@@ -213,12 +275,21 @@ func (c *Connection) tell(key ServiceKey, initial bool) {
 func (c *Connection) service(key ServiceKey) *corev1.Service {
 	for _, f := range c.services {
 		if obj, ok, err := f.informer.GetStore().GetByKey(key.Namespace + "/" + key.Name); err == nil && ok {
-			if svc, ok := obj.(*corev1.Service); ok && c.target.Link.Mode(svc.Labels) != link.ModeNone {
+			if svc := c.exported(obj); svc != nil {
 				return svc
 			}
 		}
 	}
 	return nil
+}
+
+// exported returns a cached object as what the Link selects, or nil: a target can send anything.
+func (c *Connection) exported(obj any) *corev1.Service {
+	svc, ok := obj.(*corev1.Service)
+	if !ok || c.target.Link.Mode(svc.Labels) == link.ModeNone || !(ServiceKey{svc.Namespace, svc.Name}).legal() {
+		return nil
+	}
+	return svc
 }
 
 // slicesOf returns the slices of a service, each once, whichever watches saw it.
@@ -237,7 +308,7 @@ func (c *Connection) slicesOf(key ServiceKey) ([]*discoveryv1.EndpointSlice, err
 			return nil, fmt.Errorf("reading the cached slices of %s/%s: %w", key.Namespace, key.Name, err)
 		}
 		for _, obj := range objs {
-			if slice, ok := obj.(*discoveryv1.EndpointSlice); ok {
+			if slice, ok := obj.(*discoveryv1.EndpointSlice); ok && legalSliceName(slice.Name) {
 				seen[slice.Name] = slice
 			}
 		}
@@ -250,7 +321,7 @@ func (c *Connection) keys() []ServiceKey {
 	out := []ServiceKey{} // never nil, which would mean that nothing is known
 	for _, f := range c.services {
 		for _, obj := range f.informer.GetStore().List() {
-			if svc, ok := obj.(*corev1.Service); ok {
+			if svc := c.exported(obj); svc != nil {
 				out = append(out, ServiceKey{svc.Namespace, svc.Name})
 			}
 		}
@@ -286,18 +357,24 @@ func (c *Connection) confirmGone(ctx context.Context, key ServiceKey) (bool, err
 	}
 }
 
-// recheck makes sure that the same cluster still answers, after a fresh list lacked objects: another
-// etcd behind the same address must not delete our mirrors (LESSON-28).
+// recheck makes sure that the same cluster still answers, after a fresh list lacked objects or after
+// the connection failed: another etcd behind the same address must not delete our mirrors, nor let us
+// wait for ever for changes that come after those we knew (LESSON-28).
 func (c *Connection) recheck(ctx context.Context) error {
-	uid, err := c.identity(ctx)
-	if err != nil {
-		return err
+	if c.uid == "" {
+		return nil
 	}
-	if c.uid != "" && uid != "" && uid != c.uid {
+	switch uid, err := c.identity(ctx); {
+	case err != nil:
+		return err
+	case uid == "":
+		return &Failure{Reason: v1alpha3.ReasonForbidden, Err: errors.New("namespace kube-system may not be read any more")}
+	case uid != c.uid:
 		return &Failure{
 			Reason: v1alpha3.ReasonTargetChanged,
 			Err:    errors.New("another cluster now answers at " + c.target.Credentials.Server),
 		}
+	default:
+		return nil
 	}
-	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -16,9 +15,6 @@ import (
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
 )
-
-// connectTimeout bounds one attempt to connect, first lists included.
-const connectTimeout = 10 * time.Second
 
 // maxConnecting bounds how many attempts run at once. It is high because an attempt at a dead target
 // only waits: 100 Links of which half are black holes must not keep the other half waiting.
@@ -121,6 +117,12 @@ func (c *Connections) begin(name link.Name, t Target) {
 	s := &session{owner: c, name: name, target: t, wake: make(chan struct{}, 1), end: cancel, ended: make(chan struct{})}
 	c.sessions[name] = s
 	go s.run(ctx)
+	for other, rival := range c.sessions {
+		// A younger Link may have reached the same cluster before this one was known.
+		if other != name && t.KnownUID != "" && rival.identity() == t.KnownUID {
+			rival.nudge()
+		}
+	}
 }
 
 // Remove ends a Link's connection and waits until nothing of it runs.
@@ -207,17 +209,20 @@ func (c *Connections) session(name link.Name) *session {
 	return c.sessions[name]
 }
 
-// establish makes one attempt, within its time and one of the slots.
+// establish makes one attempt, within one of the slots.
 func (c *Connections) establish(ctx context.Context, s *session, t Target) (*Connection, error) {
+	attempt, cancel := s.attempt(ctx, t)
+	defer cancel()
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-attempt.Done():
+		return nil, attempt.Err()
 	}
-	attempt, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	check := func(uid types.UID) error { return c.checkIdentity(attempt, t, uid) }
+	s.mu.RLock()
+	t.KnownUID = cmp.Or(t.KnownUID, s.report.UID) // the status may not have been written yet
+	s.mu.RUnlock()
+	check := func(ctx context.Context, uid types.UID) error { return c.checkIdentity(ctx, t, uid) }
 	changed := func(key ServiceKey, initial bool) { c.events.Service(s.name, key, initial) }
 	return connect(attempt, ctx, t, c.userAgent, check, changed)
 }
@@ -241,7 +246,7 @@ func (c *Connections) checkIdentity(ctx context.Context, t Target, uid types.UID
 	if other := c.olderWith(t.Link, uid); other != "" {
 		return &Failure{
 			Reason: v1alpha3.ReasonTargetIsDuplicate, Permanent: true,
-			Err: fmt.Errorf("Link %s leads to the same cluster already: delete one of the two", other),
+			Err: fmt.Errorf("the Link %s leads to the same cluster already: delete one of the two", other),
 		}
 	}
 	if t.KnownUID != "" && t.KnownUID != string(uid) && t.Link.AcceptTarget != string(uid) {
@@ -254,8 +259,8 @@ func (c *Connections) checkIdentity(ctx context.Context, t Target, uid types.UID
 	return nil
 }
 
-// olderWith returns an older Link that is connected to the cluster uid, or "". The order is that of
-// creation, so that restarts cannot swap the winner.
+// olderWith returns an older Link that leads to the cluster uid, or "": connected to it, or known from
+// before to lead there. The order is that of creation, so that restarts cannot swap the winner.
 func (c *Connections) olderWith(l link.Link, uid types.UID) link.Name {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -263,10 +268,7 @@ func (c *Connections) olderWith(l link.Link, uid types.UID) link.Name {
 		if name == l.Name {
 			continue
 		}
-		s.mu.RLock()
-		other, otherUID := s.target.Link, s.report.UID
-		s.mu.RUnlock()
-		if otherUID == string(uid) && older(other, l) {
+		if s.identity() == string(uid) && older(s.wanted().Link, l) {
 			return name
 		}
 	}
@@ -283,12 +285,8 @@ func (c *Connections) wakeRivals(name link.Name, uid types.UID) {
 		same := uid != "" && s.report.UID == string(uid)
 		refused := s.report.Failure != nil && s.report.Failure.Reason == v1alpha3.ReasonTargetIsDuplicate
 		s.mu.RUnlock()
-		if other == name || !same && !refused {
-			continue
-		}
-		select {
-		case s.wake <- struct{}{}:
-		default:
+		if other != name && (same || refused) {
+			s.nudge()
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -72,20 +73,19 @@ func (c *Controller) SetupWithManager(mgr ctrl.Manager) error {
 	return mgr.Add(leaderTask(func(ctx context.Context) error { return c.takeOver(ctx, elected) }))
 }
 
-// takeOver looks at every Link once more when this replica leads: what a standby left undone.
+// takeOver looks at every known Link once more when this replica leads: what a standby left undone.
+// Links that come to be known later find that it leads.
 func (c *Controller) takeOver(ctx context.Context, elected chan<- event.GenericEvent) error {
 	select {
 	case <-c.Elected: // closed a moment after the tasks of the leader have started
 	case <-ctx.Done():
 		return nil
 	}
-	var list v1alpha3.LinkList
-	if err := c.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
-		return fmt.Errorf("listing Links to take them over: %w", err)
-	}
-	for i := range list.Items {
+	for _, name := range c.Links.names() {
+		obj := &v1alpha3.Link{}
+		obj.Namespace, obj.Name = c.Namespace, string(name)
 		select {
-		case elected <- event.GenericEvent{Object: &list.Items[i]}:
+		case elected <- event.GenericEvent{Object: obj}:
 		case <-ctx.Done():
 			return nil
 		}
@@ -109,10 +109,19 @@ func (c *Controller) rivals(ctx context.Context, obj client.Object) []reconcile.
 	if !ok {
 		return nil
 	}
+	cluster := c.clusterOf(self)
 	out := []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(obj)}}
 	return append(out, c.requests(ctx, func(other *v1alpha3.Link) bool {
-		return other.Name != self.Name && other.Spec.TargetClusterName == self.Spec.TargetClusterName
+		return other.Name != self.Name && other.Spec.TargetClusterName == cluster
 	})...)
+}
+
+// clusterOf is the name of a Link's cluster that is in force, which an edit does not change.
+func (c *Controller) clusterOf(obj *v1alpha3.Link) string {
+	if l, ok := c.Links.Get(link.Name(obj.Name)); ok && l.UID == obj.UID {
+		return l.Cluster
+	}
+	return obj.Spec.TargetClusterName
 }
 
 func (c *Controller) linksUsing(ctx context.Context, obj client.Object) []reconcile.Request {
@@ -154,11 +163,12 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if refusal == nil && !parsed.Deleting {
 		c.Gateways.Set(parsed)
 	}
-	if err := c.connect(ctx, name, &obj); err != nil {
-		return reconcile.Result{}, err
-	}
+	err = c.connect(ctx, name, &obj)
 	if changed {
-		c.Changed(name)
+		c.Changed(name) // also after an error: the next pass finds nothing changed
+	}
+	if err != nil {
+		return reconcile.Result{}, err
 	}
 	return c.finalize(ctx, &obj)
 }
@@ -170,6 +180,11 @@ func (c *Controller) accept(ctx context.Context, obj *v1alpha3.Link) (link.Link,
 	if invalid != nil && (!parsed.Deleting || parsed.Cluster == "") {
 		return parsed, &Failure{Reason: v1alpha3.ReasonInvalidLink, Err: invalid}, nil
 	}
+	if cluster := c.clusterOf(obj); cluster != parsed.Cluster {
+		err := fmt.Errorf("spec.targetClusterName: cannot be changed from %q to %q, because the mirrors of the old name would stay behind: "+
+			"put the old name back, or make a new Link instead", cluster, parsed.Cluster)
+		return parsed, &Failure{Reason: v1alpha3.ReasonInvalidLink, Err: err}, nil
+	}
 	var list v1alpha3.LinkList
 	if err := c.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
 		return parsed, nil, fmt.Errorf("listing Links: %w", err)
@@ -177,7 +192,7 @@ func (c *Controller) accept(ctx context.Context, obj *v1alpha3.Link) (link.Link,
 	for i := range list.Items {
 		other := &list.Items[i]
 		rival := link.Link{Name: link.Name(other.Name), Created: other.CreationTimestamp.Time}
-		if other.Name != obj.Name && other.Spec.TargetClusterName == obj.Spec.TargetClusterName && older(rival, parsed) {
+		if other.Name != obj.Name && c.clusterOf(other) == parsed.Cluster && older(rival, parsed) {
 			err := fmt.Errorf("spec.targetClusterName: Link %s has the name %q already: give this cluster another name, or delete one of the two", other.Name, parsed.Cluster)
 			return parsed, &Failure{Reason: v1alpha3.ReasonDuplicateCluster, Err: err}, nil
 		}
@@ -189,13 +204,13 @@ func (c *Controller) accept(ctx context.Context, obj *v1alpha3.Link) (link.Link,
 func (c *Controller) record(name link.Name, parsed link.Link, refusal *Failure) (changed bool) {
 	c.Links.update(name, func(e *entry) {
 		switch {
+		case parsed.Deleting && e.usable:
+			// Whatever else became of it: what it owned is to go.
+			changed = !e.link.Deleting
+			e.link.Deleting = true
 		case refusal == nil:
 			changed = !e.usable || !reflect.DeepEqual(e.link, parsed)
 			e.link, e.usable = parsed, true
-		case parsed.Deleting && e.usable:
-			// Whatever else is wrong with it: it is to go.
-			changed = !e.link.Deleting
-			e.link.Deleting = true
 		case refusal.Reason == v1alpha3.ReasonDuplicateCluster:
 			changed, e.usable = e.usable, false
 		}
@@ -239,7 +254,7 @@ func (c *Controller) credentials(ctx context.Context, l link.Link) (link.Credent
 	var secret corev1.Secret
 	err := c.Client.Get(ctx, client.ObjectKey{Namespace: l.Namespace, Name: l.CredentialsSecret}, &secret)
 	if apierrors.IsNotFound(err) {
-		err := fmt.Errorf("Secret %s/%s of type %s does not exist: apply the one that `mirror link` printed", l.Namespace, l.CredentialsSecret, v1alpha3.SecretTypeRemoteKubeconfig)
+		err := fmt.Errorf("secret %s/%s of type %s does not exist: apply the one that `mirror link` printed", l.Namespace, l.CredentialsSecret, v1alpha3.SecretTypeRemoteKubeconfig)
 		return link.Credentials{}, "", &Failure{Reason: v1alpha3.ReasonCredentialsMissing, Err: err}, nil
 	}
 	if err != nil {
@@ -247,12 +262,12 @@ func (c *Controller) credentials(ctx context.Context, l link.Link) (link.Credent
 	}
 	data, ok := secret.Data[v1alpha3.SecretKeyKubeconfig]
 	if !ok {
-		err := fmt.Errorf("Secret %s/%s has no key %q: put the target's kubeconfig there", l.Namespace, l.CredentialsSecret, v1alpha3.SecretKeyKubeconfig)
+		err := fmt.Errorf("secret %s/%s has no key %q: put the target's kubeconfig there", l.Namespace, l.CredentialsSecret, v1alpha3.SecretKeyKubeconfig)
 		return link.Credentials{}, "", &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err}, nil
 	}
 	creds, err := link.ParseKubeconfig(data, link.KubeconfigOptions{AllowInsecure: l.InsecureSkipTLSVerify})
 	if err != nil {
-		err := fmt.Errorf("Secret %s/%s: %w", l.Namespace, l.CredentialsSecret, err)
+		err := fmt.Errorf("secret %s/%s: %w", l.Namespace, l.CredentialsSecret, err)
 		return link.Credentials{}, "", &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err}, nil
 	}
 	return creds, link.Fingerprint(data), nil, nil
@@ -263,7 +278,7 @@ func (c *Controller) finalize(ctx context.Context, obj *v1alpha3.Link) (reconcil
 	if !c.leading() {
 		return reconcile.Result{}, nil
 	}
-	held := hasFinalizer(obj)
+	held := slices.Contains(obj.Finalizers, v1alpha3.FinalizerMirrors)
 	intent := linkac.Link(obj.Name, obj.Namespace).WithUID(obj.UID)
 	switch {
 	case obj.DeletionTimestamp.IsZero() && !held:
@@ -296,39 +311,50 @@ func (c *Controller) mirrorsLeft(ctx context.Context, name link.Name) (bool, err
 	labels := client.MatchingLabels{v1alpha3.LabelMirroredService: "true", v1alpha3.LabelClusterName: l.Cluster}
 	for _, reader := range []client.Reader{c.Client, c.Live} {
 		var services corev1.ServiceList
-		var slices discoveryv1.EndpointSliceList
-		err := errors.Join(reader.List(ctx, &services, labels), reader.List(ctx, &slices, labels))
+		var endpointSlices discoveryv1.EndpointSliceList
+		err := errors.Join(reader.List(ctx, &services, labels), reader.List(ctx, &endpointSlices, labels))
 		if err != nil {
 			return false, fmt.Errorf("looking for mirrors of cluster %s: %w", l.Cluster, err)
 		}
-		if ownServices(services.Items) || ownSlices(slices.Items) {
+		if ownServices(services.Items, l) || ownSlices(endpointSlices.Items, l) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// ownServices leaves out what a plan never touches: headless mirrors of Linkerd's controller and
-// their per-pod mirrors, and what does not say which service it mirrors.
-func ownServices(services []corev1.Service) bool {
+// ownServices leaves out what a plan never touches, and what would therefore hold the Link for ever:
+// headless mirrors of Linkerd's controller and their per-pod mirrors, what does not say which service
+// it mirrors, and copies of a mirror under other names.
+func ownServices(services []corev1.Service, l link.Link) bool {
 	for i := range services {
 		svc := &services[i]
 		_, perPod := svc.Labels[v1alpha3.LabelHeadlessMirrorName]
-		namespace, _, named := link.SplitFQName(svc.Annotations[v1alpha3.AnnotationRemoteServiceFQName])
-		if !perPod && named && namespace == svc.Namespace && svc.Spec.ClusterIP != corev1.ClusterIPNone {
+		mirror, ok := mirrorOf(svc, l)
+		if ok && mirror == svc.Name && !perPod && svc.Spec.ClusterIP != corev1.ClusterIPNone {
 			return true
 		}
 	}
 	return false
 }
 
-func ownSlices(slices []discoveryv1.EndpointSlice) bool {
-	for i := range slices {
-		if slices[i].Labels[discoveryv1.LabelManagedBy] == v1alpha3.SliceManagedBy {
+// ownSlices leaves out the slices that a plan never touches: those of other controllers, and those of
+// no mirror.
+func ownSlices(found []discoveryv1.EndpointSlice, l link.Link) bool {
+	for i := range found {
+		slice := &found[i]
+		mirror, ok := mirrorOf(slice, l)
+		if ok && slice.Labels[discoveryv1.LabelManagedBy] == v1alpha3.SliceManagedBy && slice.Labels[discoveryv1.LabelServiceName] == mirror {
 			return true
 		}
 	}
 	return false
+}
+
+// mirrorOf is the name of the mirror that an object says it belongs to.
+func mirrorOf(obj client.Object, l link.Link) (name string, ok bool) {
+	namespace, service, ok := link.SplitFQName(obj.GetAnnotations()[v1alpha3.AnnotationRemoteServiceFQName])
+	return l.MirrorName(service), ok && namespace == obj.GetNamespace()
 }
 
 func (c *Controller) leading() bool {
@@ -348,14 +374,6 @@ func (c *Controller) forget(name link.Name) {
 	c.Connections.Remove(name)
 	c.Gateways.Remove(name)
 	c.Links.remove(name)
+	e.link.Name = name // it has no other value when it was never accepted
 	c.Forget(e.link)
-}
-
-func hasFinalizer(obj *v1alpha3.Link) bool {
-	for _, f := range obj.Finalizers {
-		if f == v1alpha3.FinalizerMirrors {
-			return true
-		}
-	}
-	return false
 }

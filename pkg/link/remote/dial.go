@@ -18,6 +18,12 @@ import (
 // last byte, by an HTTP/2 ping and so without a request, and reported lostAfter later: within the
 // 15 s that LESSON-41 allows.
 const (
+	// connectTimeout bounds what is short: to reach the target and read its identity, or to hear
+	// anything more of the first lists.
+	connectTimeout = 10 * time.Second
+	// listTimeout bounds the first lists as long as they go on: many services over a slow line.
+	listTimeout = 2 * time.Minute
+
 	dialTimeout = 5 * time.Second
 	pingAfter   = 4 * time.Second
 	pingTimeout = 4 * time.Second
@@ -49,12 +55,15 @@ func newRemoteClient(creds link.Credentials, userAgent string) (*remoteClient, e
 	if err != nil {
 		return nil, fmt.Errorf("using the credentials of the kubeconfig: %w", err)
 	}
-	set, err := kubernetes.NewForConfigAndClient(cfg, &http.Client{Transport: wrapped})
+	set, err := kubernetes.NewForConfigAndClient(cfg, &http.Client{Transport: wrapped, CheckRedirect: stay})
 	if err != nil {
 		return nil, fmt.Errorf("using the server address of the kubeconfig: %w", err)
 	}
 	return &remoteClient{Clientset: set, health: h, transport: transport}, nil
 }
+
+// stay follows no redirect: the transport would send the credentials along, to wherever the target says.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func newTransport(tlsConfig *tls.Config, cfg *rest.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}

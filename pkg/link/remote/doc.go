@@ -13,11 +13,14 @@
 // What a target says of a service is Present, Absent or Unknown. A Link without a synced connection
 // is Unknown; so is everything while a connection is lost. Nothing in this package deletes anything.
 //
+// A target can send anything, of any size. Names that no API server would accept are dropped where
+// they come in (Connection), and texts are cut where they are shown (classify, status).
+//
 // Locking: each struct has one mutex over its own fields. No lock is held while talking to a network
-// or while calling a callback. The only lock taken under another is a session's under that of
-// Connections, never the other way round. A session's
-// goroutine is the only one that builds, swaps or stops its connections, so a new one is always
-// synced before the old one stops, and a connection is stopped exactly once.
+// or while calling a callback. The only locks taken under another are a session's under that of
+// Connections, and that of the manual slices under a Connection's; never the other way round. A
+// session's goroutine is the only one that builds, swaps or stops its connections, so a new one is
+// always synced before the old one stops, and a connection is stopped exactly once.
 //
 // It must never import mirror or probe: they see it through values and callbacks.
 package remote

@@ -35,15 +35,14 @@ func (f *Failure) Unwrap() error { return f.Err }
 
 // classify names the step that failed. Anything it does not know is ConnectionFailed with the text.
 func classify(doing string, err error) *Failure {
-	var known *Failure
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*Failure](err); ok {
 		return known
 	}
-	reason := failureReason(err)
+	reason, cause := failureReason(err), plainCause(err)
 	if mend := mends(reason); mend != "" {
-		return &Failure{Reason: reason, Err: fmt.Errorf("%s: %w; %s", doing, err, mend)}
+		return &Failure{Reason: reason, Err: fmt.Errorf("%s: %w; %s", doing, cause, mend)}
 	}
-	return &Failure{Reason: reason, Err: fmt.Errorf("%s: %w", doing, err)}
+	return &Failure{Reason: reason, Err: fmt.Errorf("%s: %w", doing, cause)}
 }
 
 // mends says what to do about a failure whose text alone does not, and names the kubeconfig's field.

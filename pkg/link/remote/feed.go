@@ -92,6 +92,16 @@ func (f *feed) start(ctx context.Context) {
 	}()
 }
 
+// listed waits for the first list.
+func (f *feed) listed(ctx context.Context) error {
+	select {
+	case <-f.informer.HasSyncedChecker().Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a first list: %w", ctx.Err())
+	}
+}
+
 // stop ends the watch and waits until no handler will be called again.
 func (f *feed) stop() {
 	f.cancel()
@@ -111,6 +121,7 @@ func trimService(obj any) (any, error) {
 	if svc, ok := obj.(*corev1.Service); ok {
 		svc.ManagedFields, svc.OwnerReferences, svc.Finalizers = nil, nil, nil
 		svc.Status = corev1.ServiceStatus{}
+		delete(svc.Annotations, corev1.LastAppliedConfigAnnotation) // a copy of the whole object, never mirrored
 	}
 	return obj, nil
 }

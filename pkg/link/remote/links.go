@@ -1,6 +1,8 @@
 package remote
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +67,13 @@ func (l *Links) All() []link.Link {
 		}
 	}
 	return out
+}
+
+// names lists every Link that was seen, usable or not.
+func (l *Links) names() []link.Name {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return slices.Collect(maps.Keys(l.entries))
 }
 
 func (l *Links) entry(name link.Name) (entry, bool) {

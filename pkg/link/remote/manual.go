@@ -38,11 +38,17 @@ type manualSlices struct {
 
 	mu       sync.Mutex
 	services map[ServiceKey]struct{}
+	// affected are the services whose slices the next watch may show, or show no more: those that the
+	// current one was built for, and all that were wanted since.
+	affected map[ServiceKey]struct{}
 	current  *feed
 }
 
 func newManualSlices(c *remoteClient, h feedHandler) *manualSlices {
-	return &manualSlices{client: c, handler: h, wake: make(chan struct{}, 1), services: map[ServiceKey]struct{}{}}
+	return &manualSlices{
+		client: c, handler: h, wake: make(chan struct{}, 1),
+		services: map[ServiceKey]struct{}{}, affected: map[ServiceKey]struct{}{},
+	}
 }
 
 // want says whether key is an exported service without a selector.
@@ -50,36 +56,50 @@ func (m *manualSlices) want(key ServiceKey, wanted bool) {
 	m.mu.Lock()
 	_, had := m.services[key]
 	if wanted {
-		m.services[key] = struct{}{}
+		m.services[key], m.affected[key] = struct{}{}, struct{}{}
 	} else {
 		delete(m.services, key)
 	}
 	m.mu.Unlock()
-	if had == wanted {
-		return
+	if had != wanted {
+		m.nudge()
 	}
+}
+
+func (m *manualSlices) nudge() {
 	select {
 	case m.wake <- struct{}{}:
 	default:
 	}
 }
 
+// picks are the services that a watch is for, and the selector that picks their slices; it is empty
+// when there are none.
+type picks struct {
+	services map[ServiceKey]struct{}
+	selector string
+}
+
 // start syncs the first watch within ctx and keeps it right until the end of life.
 func (m *manualSlices) start(ctx, life context.Context, c *Connection) error {
-	selector := m.selector()
-	if err := m.rebuild(ctx, life, c, selector); err != nil {
+	first := m.picks()
+	err := m.rebuild(life, c, first, func(f *feed) error { return c.synced(ctx, f) })
+	if err != nil {
 		return err
 	}
 	life, m.cancel = context.WithCancel(life)
 	m.ended = make(chan struct{})
 	go func() {
 		defer close(m.ended)
-		m.follow(life, c, selector)
+		m.follow(life, c, first.selector)
 	}()
 	return nil
 }
 
+// follow rebuilds the watch when it must pick other services. The connection is in use meanwhile: its
+// session, and nobody here, hears of refusals and of trouble with the target.
 func (m *manualSlices) follow(ctx context.Context, c *Connection, built string) {
+	backoff, pause := newBackoff(), settle
 	for {
 		select {
 		case <-ctx.Done():
@@ -89,32 +109,31 @@ func (m *manualSlices) follow(ctx context.Context, c *Connection, built string) 
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(settle):
+		case <-time.After(pause):
 		}
-		selector := m.selector()
-		if selector == built {
+		next := m.picks()
+		if next.selector == built {
 			continue
 		}
-		syncing, cancel := context.WithTimeout(ctx, connectTimeout)
-		err := m.rebuild(syncing, ctx, c, selector)
+		syncing, cancel := context.WithTimeout(ctx, listTimeout)
+		err := m.rebuild(ctx, c, next, func(f *feed) error { return f.listed(syncing) })
 		cancel()
 		if err != nil {
 			// The connection is being lost, or the target is slow: try again until one of them is over.
-			select {
-			case m.wake <- struct{}{}:
-			default:
-			}
+			pause = backoff.Step()
+			m.nudge()
 			continue
 		}
-		built = selector
+		backoff, pause, built = newBackoff(), settle, next.selector
 	}
 }
 
-// rebuild syncs a watch with the given selector, puts it in place of the current one, and stops that.
-func (m *manualSlices) rebuild(ctx, life context.Context, c *Connection, selector string) error {
+// rebuild starts a watch of the given services, waits until it is synced, puts it in place of the
+// current one, and stops that. Services that it picks no more are told of like those that it picks now.
+func (m *manualSlices) rebuild(life context.Context, c *Connection, p picks, synced func(*feed) error) error {
 	var next *feed
-	if selector != "" {
-		parsed, err := labels.Parse(selector)
+	if p.selector != "" {
+		parsed, err := labels.Parse(p.selector)
 		if err != nil {
 			return err
 		}
@@ -122,7 +141,7 @@ func (m *manualSlices) rebuild(ctx, life context.Context, c *Connection, selecto
 			return err
 		}
 		next.start(life)
-		if err := c.synced(ctx, []*feed{next}); err != nil {
+		if err := synced(next); err != nil {
 			next.stop()
 			return err
 		}
@@ -130,7 +149,9 @@ func (m *manualSlices) rebuild(ctx, life context.Context, c *Connection, selecto
 	m.mu.Lock()
 	old := m.current
 	m.current = next
-	affected := slices.Collect(maps.Keys(m.services))
+	affected := slices.Collect(maps.Keys(m.affected))
+	m.affected = maps.Clone(m.services)
+	maps.Copy(m.affected, p.services)
 	m.mu.Unlock()
 	if old != nil {
 		old.stop()
@@ -141,16 +162,17 @@ func (m *manualSlices) rebuild(ctx, life context.Context, c *Connection, selecto
 	return nil
 }
 
-// selector picks the slices of the wanted services that no label picks; empty when there is none.
-func (m *manualSlices) selector() string {
+// picks picks the slices of the wanted services that no label picks.
+func (m *manualSlices) picks() picks {
 	m.mu.Lock()
-	names := sets.New[string]()
-	for key := range m.services {
-		names.Insert(key.Name)
-	}
+	wanted := maps.Clone(m.services)
 	m.mu.Unlock()
-	if len(names) == 0 {
-		return ""
+	if len(wanted) == 0 {
+		return picks{}
+	}
+	names := sets.New[string]()
+	for key := range wanted {
+		names.Insert(key.Name)
 	}
 	sel := labels.NewSelector()
 	byOthers, _ := labels.NewRequirement(discoveryv1.LabelManagedBy, selection.NotIn, []string{endpointSliceController})
@@ -160,7 +182,7 @@ func (m *manualSlices) selector() string {
 		named, _ := labels.NewRequirement(discoveryv1.LabelServiceName, selection.In, sets.List(names))
 		sel = sel.Add(*named)
 	}
-	return sel.String()
+	return picks{services: wanted, selector: sel.String()}
 }
 
 func (m *manualSlices) indexer() cache.Indexer {

@@ -1,8 +1,8 @@
 package remote
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -53,20 +53,45 @@ type session struct {
 	target  Target
 	current *Connection
 	report  Report
+	abandon context.CancelFunc // ends the attempt that is under way
 }
 
 func (s *session) set(t Target) {
 	s.mu.Lock()
 	same := s.target.key() == t.key()
 	s.target = t
-	s.mu.Unlock()
-	if same {
-		return
+	if !same && s.abandon != nil {
+		s.abandon() // first lists can take minutes, and nobody waits for these any more
 	}
+	s.mu.Unlock()
+	if !same {
+		s.nudge()
+	}
+}
+
+// nudge makes the session look again.
+func (s *session) nudge() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// attempt gives the life of one attempt at t: it ends when another target is wanted.
+func (s *session) attempt(ctx context.Context, t Target) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.abandon = cancel
+	if s.target.key() != t.key() {
+		cancel()
+	}
+	return ctx, cancel
+}
+
+// outdated says whether nobody asks any more what became of an attempt at t.
+func (s *session) outdated(ctx context.Context, t Target) bool {
+	return ctx.Err() != nil || s.wanted().key() != t.key()
 }
 
 func (s *session) wanted() Target {
@@ -81,11 +106,18 @@ func (s *session) connection() *Connection {
 	return s.current
 }
 
+// identity is the cluster that the Link leads to, as far as that was ever known.
+func (s *session) identity() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return cmp.Or(s.report.UID, s.target.KnownUID)
+}
+
 // run connects, and connects again whenever the connection is lost or the target changes, until ctx
 // ends. An old connection serves until the new one is synced (LESSON-5).
 func (s *session) run(ctx context.Context) {
 	defer close(s.ended)
-	defer s.drop(nil)
+	defer s.leave()
 	backoff := newBackoff()
 	var since time.Time // when the current connection was made
 	for ctx.Err() == nil {
@@ -100,12 +132,14 @@ func (s *session) run(ctx context.Context) {
 			} else {
 				s.content()
 			}
-		} else if next, err := s.owner.establish(ctx, s, target); err != nil {
-			s.failed(target, classify("connecting", err))
-			pause = s.pause(backoff)
-		} else {
+		} else if next, err := s.owner.establish(ctx, s, target); err == nil {
 			s.swap(next)
 			since = time.Now()
+		} else if s.outdated(ctx, target) {
+			continue
+		} else {
+			s.failed(target, classify("connecting", err))
+			pause = s.pause(backoff)
 		}
 		lost := s.await(ctx, pause)
 		switch {
@@ -164,8 +198,12 @@ func (s *session) await(ctx context.Context, pause time.Duration) (lost bool) {
 
 // watch follows a working connection and returns why it is lost, or nil when something else is to be done.
 func (s *session) watch(ctx context.Context, c *Connection, timeUp <-chan time.Time) *Failure {
-	var lost <-chan time.Time
 	for {
+		// Looked at each time, and not only on a change: that may have come when nobody watched.
+		left, failure := c.lost("watching")
+		if failure != nil {
+			return failure
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -173,32 +211,35 @@ func (s *session) watch(ctx context.Context, c *Connection, timeUp <-chan time.T
 			return nil
 		case <-timeUp:
 			return nil
-		case failure := <-c.problems:
-			return failure
+		case failure = <-c.problems:
 		case <-c.relisted:
-			checking, cancel := context.WithTimeout(ctx, connectTimeout)
-			err := c.recheck(checking)
-			cancel()
-			if err != nil {
-				return classify("checking which cluster answers", err)
-			}
+			failure = verify(ctx, c)
 		case <-c.client.health.Changed():
-			err := c.client.health.Failing()
-			switch {
-			case err == nil:
-				lost = nil
-			case errors.Is(err, errUnauthorized):
-				return classify("watching "+c.target.Credentials.Server, err)
-			case lost == nil:
-				lost = time.After(lostAfter)
-			}
-		case <-lost:
-			lost = nil
-			if err := c.client.health.Failing(); err != nil {
-				return classify("watching "+c.target.Credentials.Server, err)
-			}
+			failure = recovered(ctx, c)
+		case <-time.After(left):
+		}
+		if failure != nil {
+			return failure
 		}
 	}
+}
+
+// recovered looks at a connection whose health changed: whoever answers again after trouble may be another.
+func recovered(ctx context.Context, c *Connection) *Failure {
+	if c.client.health.Failing() != nil {
+		return nil
+	}
+	return verify(ctx, c)
+}
+
+// verify makes sure that the same cluster still answers.
+func verify(ctx context.Context, c *Connection) *Failure {
+	checking, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := c.recheck(checking); err != nil && ctx.Err() == nil {
+		return classify("checking which cluster answers at "+c.target.Credentials.Server, err)
+	}
+	return nil
 }
 
 func (s *session) failed(t Target, f *Failure) {
@@ -252,4 +293,15 @@ func (s *session) drop(f *Failure) {
 	old.stop()
 	s.owner.attempted(s.name, f)
 	s.owner.events.Link(s.name)
+}
+
+// leave stops the connection when the session ends, which is no news to whoever ended it.
+func (s *session) leave() {
+	s.mu.Lock()
+	old := s.current
+	s.current = nil
+	s.mu.Unlock()
+	if old != nil {
+		old.stop()
+	}
 }

@@ -1,7 +1,9 @@
 package remote
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +53,21 @@ type observed struct {
 	mirrors    MirrorReport
 }
 
+// foundOut says whether everything that the status speaks of was found out by this process: whether the
+// target answers, what became of each service, and whether the gateway is alive.
+func (o observed) foundOut() bool {
+	switch {
+	case !o.entry.usable:
+		return o.entry.refusal != nil
+	case o.entry.credentials.failure == nil && !o.connection.Connected && o.connection.Failure == nil:
+		return false
+	case o.connection.Connected && o.mirrors.Unseen > 0:
+		return false
+	default:
+		return o.gateway.Problem != "" || gatewayReady(o).status != metav1.ConditionUnknown
+	}
+}
+
 // verdict is one condition before it is dated.
 type verdict struct {
 	status          metav1.ConditionStatus
@@ -73,7 +90,7 @@ func status(o observed, now metav1.Time) v1alpha3.LinkStatus {
 	for _, kind := range conditionOrder {
 		v := verdicts[kind]
 		meta.SetStatusCondition(&conditions, metav1.Condition{
-			Type: kind, Status: v.status, Reason: v.reason, Message: v.message,
+			Type: kind, Status: v.status, Reason: v.reason, Message: shown(v.message, maxMessage),
 			ObservedGeneration: o.generation, LastTransitionTime: now,
 		})
 	}
@@ -83,7 +100,7 @@ func status(o observed, now metav1.Time) v1alpha3.LinkStatus {
 	counts := o.mirrors.Counts
 	out := v1alpha3.LinkStatus{
 		Conditions: conditions, ObservedGeneration: o.generation, Services: &counts,
-		Target: o.previous.Target, Gateway: o.gateway.Addresses, LastError: lastError(o),
+		Target: o.previous.Target, Gateway: fit(o.gateway.Addresses), LastError: shown(lastError(o), maxMessage),
 		MirrorServices:    keepTransitions(o.mirrors.Services, o.previous.MirrorServices, now),
 		FederatedServices: o.previous.FederatedServices,
 	}
@@ -186,18 +203,7 @@ func gatewayReady(o observed) verdict {
 	if o.entry.usable && o.entry.link.Gateway == nil {
 		return verdict{metav1.ConditionTrue, v1alpha3.ReasonNoGateway, "the Link has no gateway: only pod-to-pod mirrors work"}
 	}
-	alive, dead, problem := 0, 0, o.gateway.Problem
-	for _, a := range o.gateway.Addresses {
-		switch a.State {
-		case "Alive":
-			alive++
-		case "Dead":
-			dead++
-		}
-		if a.LastError != "" && problem == "" && a.State != "Alive" {
-			problem = a.LastError
-		}
-	}
+	alive, dead, problem := o.gateway.tally()
 	total := len(o.gateway.Addresses)
 	switch {
 	case alive == total && total > 0:
@@ -209,6 +215,22 @@ func gatewayReady(o observed) verdict {
 	default:
 		return verdict{metav1.ConditionUnknown, v1alpha3.ReasonGatewayUnknown, strings.TrimSuffix("no verdict yet: "+problem, ": ")}
 	}
+}
+
+// tally counts the verdicts, and names the first thing that is wrong.
+func (g GatewayReport) tally() (alive, dead int, problem string) {
+	problem = g.Problem
+	for _, a := range g.Addresses {
+		switch a.State {
+		case "Alive":
+			alive++
+			continue
+		case "Dead":
+			dead++
+		}
+		problem = cmp.Or(problem, a.LastError)
+	}
+	return alive, dead, problem
 }
 
 // ready names the first condition that is not true, and else what is worth knowing all the same.
@@ -247,6 +269,15 @@ func lastError(o observed) string {
 	}
 }
 
+// fit bounds what the probes met.
+func fit(addresses []v1alpha3.GatewayAddressStatus) []v1alpha3.GatewayAddressStatus {
+	out := slices.Clone(addresses)
+	for i := range out {
+		out[i].LastError = shown(out[i].LastError, maxMessage)
+	}
+	return out
+}
+
 func firstProblem(services []v1alpha3.ServiceStatus) string {
 	for _, s := range services {
 		for _, c := range s.Conditions {
@@ -275,7 +306,7 @@ func keepTransitions(current, previous []v1alpha3.ServiceStatus, now metav1.Time
 		s.Conditions = append([]v1alpha3.ServiceCondition(nil), s.Conditions...)
 		for i := range s.Conditions {
 			c := &s.Conditions[i]
-			c.LastTransitionTime = now
+			c.LastTransitionTime, c.Message = now, shown(c.Message, maxMessage)
 			if t, ok := since[key{s.RemoteRef, c.Status}]; ok {
 				c.LastTransitionTime = t
 			}

@@ -18,11 +18,19 @@ import (
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
-// statusInterval is the least time between two status writes of one Link (architecture, decision 6).
-const statusInterval = time.Second
+const (
+	// statusInterval is the least time between two status writes of one Link (architecture, decision 6).
+	statusInterval = time.Second
+	// maxStatusPause is the most time between two tries of a write that fails.
+	maxStatusPause = 30 * time.Second
+	// findingOut is how long what an earlier process or leader wrote is left in place while we do not
+	// know better yet: longer than an attempt to connect, and within the 15 s of LESSON-41.
+	findingOut = connectTimeout + 2*time.Second
+)
 
 // StatusWriter writes the status of Links: only the leader's does, only when something but time
-// changed, and at most once a second per Link, however many services changed.
+// changed, and at most once a second per Link, however many services changed. A restart is no change:
+// until everything that a status speaks of is found out anew, the Link keeps the one that it has.
 type StatusWriter struct {
 	Log         logr.Logger
 	Client      client.Client
@@ -33,9 +41,20 @@ type StatusWriter struct {
 	Gateway func(link.Name) GatewayReport
 	Mirrors func(link.Name) MirrorReport
 
-	mu    sync.Mutex
-	dirty map[link.Name]struct{}
-	wake  chan struct{}
+	mu      sync.Mutex
+	dirty   map[link.Name]struct{}
+	turns   map[link.Name]turn
+	wake    chan struct{}
+	started time.Time
+}
+
+// turn is what is remembered of the writes of one Link.
+type turn struct {
+	// foundOut is set once the status speaks of the present, and not of our start.
+	foundOut bool
+	// pause is how long the last failed write made the next one wait, until notBefore.
+	pause     time.Duration
+	notBefore time.Time
 }
 
 // Changed marks a Link whose status may differ. It never blocks.
@@ -66,6 +85,7 @@ func (w *StatusWriter) Start(ctx context.Context) error {
 		w.Changed(l.Name)
 	}
 	w.mu.Lock()
+	w.started = time.Now()
 	wake := w.wakeups()
 	w.mu.Unlock()
 	for {
@@ -75,62 +95,144 @@ func (w *StatusWriter) Start(ctx context.Context) error {
 		case <-wake:
 		}
 		for _, name := range w.take() {
-			if err := w.write(ctx, name); err != nil {
-				w.Log.Info("Writing the status of a Link failed and is retried", "link", name, "error", err.Error())
-				w.Changed(name)
-			}
+			w.takeTurn(ctx, name)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(statusInterval):
 		}
+		w.again()
+	}
+}
+
+// takeTurn writes the status of one Link, or leaves that for another turn.
+func (w *StatusWriter) takeTurn(ctx context.Context, name link.Name) {
+	held, err := w.write(ctx, name)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		pause := w.putOff(name)
+		w.Log.Info("Writing the status of a Link failed and is retried", "link", name, "error", shown(err.Error(), maxMessage), "after", pause.String())
+	case held:
+		w.Changed(name)
+	default:
+		w.done(name)
+	}
+}
+
+// done forgets that writes failed before.
+func (w *StatusWriter) done(name link.Name) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t, ok := w.turns[name]; ok {
+		w.turns[name] = turn{foundOut: t.foundOut}
+	}
+}
+
+// putOff keeps the turn of a Link whose write failed, for later.
+func (w *StatusWriter) putOff(name link.Name) (pause time.Duration) {
+	w.change(name, func(t *turn) {
+		t.pause = min(max(2*t.pause, statusInterval), maxStatusPause)
+		t.notBefore = time.Now().Add(t.pause)
+		pause = t.pause
+	})
+	w.Changed(name)
+	return pause
+}
+
+func (w *StatusWriter) change(name link.Name, change func(*turn)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.turns == nil {
+		w.turns = map[link.Name]turn{}
+	}
+	t := w.turns[name]
+	change(&t)
+	w.turns[name] = t
+}
+
+// again wakes the writer for the turns that were put off.
+func (w *StatusWriter) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.dirty) == 0 {
+		return
+	}
+	select {
+	case w.wakeups() <- struct{}{}:
+	default:
 	}
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (w *StatusWriter) NeedLeaderElection() bool { return true }
 
+// take returns the Links whose turn it is; the others stay marked.
 func (w *StatusWriter) take() []link.Name {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := time.Now()
 	out := make([]link.Name, 0, len(w.dirty))
 	for name := range w.dirty {
-		out = append(out, name)
+		if !now.Before(w.turns[name].notBefore) {
+			out = append(out, name)
+			delete(w.dirty, name)
+		}
 	}
-	clear(w.dirty)
 	return out
 }
 
-func (w *StatusWriter) write(ctx context.Context, name link.Name) error {
+// write brings the status up to date; held says that it is too early for that.
+func (w *StatusWriter) write(ctx context.Context, name link.Name) (held bool, err error) {
 	var obj v1alpha3.Link
-	err := w.Client.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: string(name)}, &obj)
+	err = w.Client.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: string(name)}, &obj)
 	if apierrors.IsNotFound(err) {
-		return nil
+		w.forget(name)
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, fmt.Errorf("reading the Link: %w", err)
 	}
 	e, _ := w.Links.entry(name)
-	next := status(observed{
+	o := observed{
 		generation: obj.Generation, deleting: !obj.DeletionTimestamp.IsZero(), previous: obj.Status, entry: e,
 		connection: w.Connections.Report(name), gateway: w.Gateway(name), mirrors: w.Mirrors(name),
-	}, metav1.Now())
+	}
+	if w.tooEarly(name, o) {
+		return true, nil
+	}
+	next := status(o, metav1.Now())
 	if sameStatus(obj.Status, next) {
-		return nil
+		return false, nil
 	}
 	intent, err := statusIntent(&obj, next)
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = w.Client.Status().Apply(ctx, intent, client.FieldOwner(v1alpha3.FieldManager), client.ForceOwnership)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // gone, or replaced by a Link of the same name whose own turn will come
+		return false, nil // gone, or replaced by a Link of the same name whose own turn will come
 	}
 	if err != nil {
-		return fmt.Errorf("applying the status: %w", err)
+		return false, fmt.Errorf("applying the status: %w", err)
 	}
-	return nil
+	return false, nil
+}
+
+// tooEarly says whether a Link keeps the status that it has from before us.
+func (w *StatusWriter) tooEarly(name link.Name, o observed) (early bool) {
+	w.change(name, func(t *turn) {
+		t.foundOut = t.foundOut || len(o.previous.Conditions) == 0 || o.deleting || o.foundOut() || time.Since(w.started) >= findingOut
+		early = !t.foundOut
+	})
+	return early
+}
+
+func (w *StatusWriter) forget(name link.Name) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.turns, name)
 }
 
 func sameStatus(a, b v1alpha3.LinkStatus) bool { return equality.Semantic.DeepEqual(a, b) }

@@ -12,7 +12,7 @@ import (
 // LinkSpec is Linkerd's, field for field; numbers and durations are strings there. Zeros are refused
 // only where there is a gateway, because Linkerd writes them where there is none.
 type LinkSpecApplyConfiguration struct {
-	// targetClusterName is the suffix of every mirror made for this Link; a DNS label (RFC 1123).
+	// targetClusterName is the suffix of every mirror made for this Link; a DNS label (RFC 1123). It cannot be changed.
 	TargetClusterName *string `json:"targetClusterName,omitempty"`
 	// targetClusterDomain is the DNS domain of the target, cluster.local when empty.
 	TargetClusterDomain *string `json:"targetClusterDomain,omitempty"`
