@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -12,7 +11,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
@@ -58,6 +56,7 @@ type Connections struct {
 	ctx      context.Context //nolint:containedctx // the life of the process, from Start; sessions outlive the calls that make them
 	sessions map[link.Name]*session
 	pending  map[link.Name]Target // set before Start
+	recorded map[link.Name]Recorded
 }
 
 // NewConnections makes an owner without any connection. Nothing is connected before Start.
@@ -131,6 +130,7 @@ func (c *Connections) Remove(name link.Name) {
 	s := c.sessions[name]
 	delete(c.sessions, name)
 	delete(c.pending, name)
+	delete(c.recorded, name)
 	c.mu.Unlock()
 	if s != nil {
 		s.end()
@@ -225,77 +225,6 @@ func (c *Connections) establish(ctx context.Context, s *session, t Target) (*Con
 	check := func(ctx context.Context, uid types.UID) error { return c.checkIdentity(ctx, t, uid) }
 	changed := func(key ServiceKey, initial bool) { c.events.Service(s.name, key, initial) }
 	return connect(attempt, ctx, t, c.userAgent, check, changed)
-}
-
-// checkIdentity refuses a target that is our own cluster, another Link's, or not the one that the
-// Link was first connected to (LINK-8, LESSON-28).
-func (c *Connections) checkIdentity(ctx context.Context, t Target, uid types.UID) error {
-	if uid == "" {
-		return nil
-	}
-	own, err := c.localUID(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the identity of this cluster: %w", err)
-	}
-	if own == uid {
-		return &Failure{
-			Reason: v1alpha3.ReasonTargetIsSelf, Permanent: true,
-			Err: fmt.Errorf("the credentials lead to this very cluster: put the kubeconfig of the other cluster in Secret %s", t.Link.CredentialsSecret),
-		}
-	}
-	if other := c.olderWith(t.Link, uid); other != "" {
-		return &Failure{
-			Reason: v1alpha3.ReasonTargetIsDuplicate, Permanent: true,
-			Err: fmt.Errorf("the Link %s leads to the same cluster already: delete one of the two", other),
-		}
-	}
-	if t.KnownUID != "" && t.KnownUID != string(uid) && t.Link.AcceptTarget != string(uid) {
-		return &Failure{
-			Reason: v1alpha3.ReasonTargetChanged, Permanent: true,
-			Err: fmt.Errorf("the credentials lead to another cluster (kube-system UID %s) than before (%s): if that is meant, annotate the Link with %s=%s",
-				uid, t.KnownUID, v1alpha3.AnnotationAcceptTarget, uid),
-		}
-	}
-	return nil
-}
-
-// olderWith returns an older Link that leads to the cluster uid, or "": connected to it, or known from
-// before to lead there. The order is that of creation, so that restarts cannot swap the winner.
-func (c *Connections) olderWith(l link.Link, uid types.UID) link.Name {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for name, s := range c.sessions {
-		if name == l.Name {
-			continue
-		}
-		if s.identity() == string(uid) && older(s.wanted().Link, l) {
-			return name
-		}
-	}
-	return ""
-}
-
-// wakeRivals lets other Links find out who may stay: those that are connected to the cluster that
-// this Link has reached, and those that were refused because of another Link, which may be gone.
-func (c *Connections) wakeRivals(name link.Name, uid types.UID) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for other, s := range c.sessions {
-		s.mu.RLock()
-		same := uid != "" && s.report.UID == string(uid)
-		refused := s.report.Failure != nil && s.report.Failure.Reason == v1alpha3.ReasonTargetIsDuplicate
-		s.mu.RUnlock()
-		if other != name && (same || refused) {
-			s.nudge()
-		}
-	}
-}
-
-func older(a, b link.Link) bool {
-	if c := a.Created.Compare(b.Created); c != 0 {
-		return c < 0
-	}
-	return cmp.Less(a.Name, b.Name)
 }
 
 // attempted counts an attempt and tells of it.

@@ -189,6 +189,7 @@ func (c *Controller) accept(ctx context.Context, obj *v1alpha3.Link) (link.Link,
 	if err := c.Client.List(ctx, &list, client.InNamespace(c.Namespace)); err != nil {
 		return parsed, nil, fmt.Errorf("listing Links: %w", err)
 	}
+	c.Connections.Record(recordedTargets(list.Items))
 	for i := range list.Items {
 		other := &list.Items[i]
 		rival := link.Link{Name: link.Name(other.Name), Created: other.CreationTimestamp.Time}

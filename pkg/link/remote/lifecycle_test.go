@@ -53,6 +53,32 @@ func TestOlderLinkKeepsItsClusterWhileItCannotConnect(t *testing.T) {
 	}
 }
 
+// LINK-8: the same holds before the older Link is set at all; once it is, its session knows better, and
+// once it is gone nobody is in the way.
+func TestOlderLinkKeepsItsClusterBeforeItIsSet(t *testing.T) {
+	t.Parallel()
+	early, late := time.Unix(100, 0), time.Unix(200, 0)
+	owner := linked(t, map[string]string{"younger": ""}, map[string]time.Time{"younger": late})
+	record := func() {
+		owner.Record(map[link.Name]Recorded{
+			"older":   {Link: link.Link{Name: "older", Created: early}, UID: "u"},
+			"younger": {Link: link.Link{Name: "younger", Created: late}, UID: "u"},
+		})
+	}
+	record()
+	ask := target("younger", late).Link
+	if got := owner.olderWith(ask, "u"); got != "older" {
+		t.Errorf("the younger is refused because of %q, want the older", got)
+	}
+	if got := owner.olderWith(ask, "w"); got != "" {
+		t.Errorf("for another cluster it is refused because of %q", got)
+	}
+	owner.Remove("older")
+	if got := owner.olderWith(ask, "u"); got != "" {
+		t.Errorf("the younger is refused because of %q, which is gone", got)
+	}
+}
+
 // LINK-8: whoever was faster than the older Link at the start looks again when that becomes known.
 func TestOlderLinkThatComesLateIsHeeded(t *testing.T) {
 	t.Parallel()
@@ -210,6 +236,32 @@ func TestManualSlicesTellOfWhatTheyLeave(t *testing.T) {
 	if b.manual.indexer() != nil {
 		t.Error("there is a watch of nothing")
 	}
+}
+
+// So is one that goes while the watch is built which still shows its slices.
+func TestManualSlicesTellOfWhatLeavesMeanwhile(t *testing.T) {
+	t.Parallel()
+	left, comes := ServiceKey{"shop", "a"}, ServiceKey{"shop", "b"}
+	requests, answer := make(chan struct{}, 100), make(chan struct{})
+	target := sliceTarget()
+	b := following(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		requests <- struct{}{}
+		<-answer
+		target.ServeHTTP(w, req)
+	}))
+	b.manual.want(left, true)
+	<-requests
+	b.manual.want(left, false)
+	b.manual.want(comes, true)
+	close(answer)
+	var told []ServiceKey
+	times := func(key ServiceKey) int {
+		return len(slices.DeleteFunc(slices.Clone(told), func(k ServiceKey) bool { return k != key }))
+	}
+	eventually(t, "a is told of when its slices come and when they go", func() bool {
+		told = append(told, b.takeTold()...)
+		return times(left) >= 2 && times(comes) >= 1
+	})
 }
 
 // A refusal of the watch of manual slices ends the connection, of which its session must hear.
