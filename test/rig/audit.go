@@ -3,6 +3,7 @@ package rig
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -93,13 +94,51 @@ func Refused() Filter { return func(r Request) bool { return r.Code >= 400 } }
 // AuditMark is a point in a cluster's audit log.
 type AuditMark int64
 
-// Now is the mark of this moment. Requests whose client has its whole answer lie before it.
+// lineTime is how long a line that is being written is waited for.
+const lineTime = 5 * time.Second
+
+// Now is the mark of this moment, behind a whole line. Requests whose client has its whole answer lie
+// before it.
 func (c *Cluster) Now() (AuditMark, error) {
-	info, err := os.Stat(c.auditLog())
+	file, err := os.Open(c.auditLog())
 	if err != nil {
 		return 0, fmt.Errorf("read the audit log of %s: %w", c.name, err)
 	}
-	return AuditMark(info.Size()), nil
+	mark, err := endOfLine(file)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return 0, fmt.Errorf("read the audit log of %s: %w", c.name, err)
+	}
+	return mark, nil
+}
+
+func endOfLine(file *os.File) (AuditMark, error) {
+	deadline := time.Now().Add(lineTime)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		size, whole, err := wholeLines(file)
+		if err != nil || whole {
+			return size, err
+		}
+		if time.Now().After(deadline) {
+			return 0, fmt.Errorf("its last line has no end after %s", lineTime)
+		}
+		<-tick.C
+	}
+}
+
+// wholeLines is the size of the log, and whether it ends with a whole line: the size grows while a line
+// is being written.
+func wholeLines(file *os.File) (size AuditMark, whole bool, err error) {
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return 0, true, err
+	}
+	last := make([]byte, 1)
+	if _, err := file.ReadAt(last, info.Size()-1); err != nil {
+		return 0, false, err
+	}
+	return AuditMark(info.Size()), last[0] == '\n', nil
 }
 
 // Requests are the requests since a mark (0 for the beginning) that every filter keeps, in the order
