@@ -11,4 +11,7 @@
 // that finds it older than what was written waits for it (see writes.go).
 //
 // Locking: each struct has one mutex over its own fields and calls nothing while it holds it.
+//
+// It is a little larger than the 1,500 lines that a package should have; the parts that could leave
+// (brake, writes, turnstile) have no user but the Reconciler.
 package mirror

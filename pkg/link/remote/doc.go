@@ -23,4 +23,8 @@
 // always synced before the old one stops, and a connection is stopped exactly once.
 //
 // It must never import mirror or probe: they see it through values and callbacks.
+//
+// It is larger than the 1,500 lines that a package should have: one connection's life (session,
+// connection, feeds, health) and what is said of it (status, its writer) share unexported state that a
+// boundary between them would have to publish.
 package remote
