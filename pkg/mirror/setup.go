@@ -92,8 +92,8 @@ func (r *Reconciler) index(obj any, change func(string, remote.ServiceKey)) {
 	}
 }
 
-// keysOf wakes the key of a local object. Both states of an object that changed are mapped, so a mark
-// that somebody removed is put back.
+// keysOf wakes the key of a local object. Both states of an object that changed are mapped, so that one
+// which lost the annotation that names its service is looked at all the same.
 func (r *Reconciler) keysOf(_ context.Context, obj client.Object) []Key {
 	if k, ok := r.keyOf(obj); ok {
 		return []Key{k}
