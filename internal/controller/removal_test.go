@@ -118,9 +118,12 @@ func TestStoppingRemovesNothing(t *testing.T) {
 	p := sharedPair(t)
 	gateway(t, gatewayAddress)
 	p.export(t, "web", v1alpha3.ExportedGateway)
-	p.link(t, "east", throughGateway())
+	key := p.link(t, "east", throughGateway())
 	run := p.run(t)
 	rig.ExpectSlices(t, p.source, p.apps, "web-east", rig.ReadyAddresses(gatewayIP))
+	// Whatever there is to write of a link that works is written before the measurement begins.
+	rig.ExpectCondition(t, p.source, key, v1alpha3.ConditionReady, metav1.ConditionTrue, v1alpha3.ReasonReady)
+	p.expectCounts(t, key, v1alpha3.ServiceCounts{Exported: 1, Mirrored: 1})
 	rig.ExpectNothingWritten(t, p.source, func() { run.stop(t) }, p.controller.Name)
 	rig.ExpectSlices(t, p.source, p.apps, "web-east", rig.ReadyAddresses(gatewayIP))
 }

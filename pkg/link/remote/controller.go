@@ -283,6 +283,10 @@ func (c *Controller) finalize(ctx context.Context, obj *v1alpha3.Link) (reconcil
 	intent := linkac.Link(obj.Name, obj.Namespace).WithUID(obj.UID)
 	switch {
 	case obj.DeletionTimestamp.IsZero() && !held:
+		// The cache may be older than our own write: ask once, rather than write twice.
+		if written, err := c.finalizerWritten(ctx, obj); written || err != nil {
+			return reconcile.Result{}, err
+		}
 		intent = intent.WithFinalizers(v1alpha3.FinalizerMirrors)
 	case !obj.DeletionTimestamp.IsZero() && held:
 		left, err := c.mirrorsLeft(ctx, link.Name(obj.Name))
@@ -300,6 +304,18 @@ func (c *Controller) finalize(ctx context.Context, obj *v1alpha3.Link) (reconcil
 		return reconcile.Result{}, fmt.Errorf("writing the finalizers of Link %s/%s: %w", obj.Namespace, obj.Name, err)
 	}
 	return reconcile.Result{}, nil
+}
+
+// finalizerWritten says whether the Link has its finalizer already, or is gone.
+func (c *Controller) finalizerWritten(ctx context.Context, obj *v1alpha3.Link) (bool, error) {
+	var live v1alpha3.Link
+	err := c.Live.Get(ctx, client.ObjectKeyFromObject(obj), &live)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	} else if err != nil {
+		return false, fmt.Errorf("reading Link %s/%s: %w", obj.Namespace, obj.Name, err)
+	}
+	return live.UID != obj.UID || slices.Contains(live.Finalizers, v1alpha3.FinalizerMirrors), nil
 }
 
 // mirrorsLeft looks in the cache first and, when it has none left, asks the API server: the last
