@@ -33,6 +33,8 @@ const (
 	AnnotationLocalDiscovery = "multicluster.linkerd.io/local-discovery"
 	// LabelControlPlaneNamespace is Linkerd's mark on control-plane namespaces and their objects.
 	LabelControlPlaneNamespace = "linkerd.io/control-plane-ns"
+	// LabelIsControlPlane marks, with the value "true", the Namespace that a Linkerd control plane runs in.
+	LabelIsControlPlane = "linkerd.io/is-control-plane"
 
 	// AnnotationRemoteServiceFQName on a mirror and its slices is <service>.<namespace>.svc.<domain> in the target.
 	AnnotationRemoteServiceFQName = "mirror.linkerd.io/remote-svc-fq-name"
@@ -95,4 +97,20 @@ const (
 	AnnotationReleaseMassDeletion = "linkspan.io/release-mass-deletion"
 	// AnnotationAcceptTarget on a Link is the kube-system UID of a new target that may replace the recorded one.
 	AnnotationAcceptTarget = "linkspan.io/accept-target"
+
+	// AnnotationGatewayClients on a Link says who carries clients to its gateway. It wins over the
+	// controller's --gateway-clients.
+	AnnotationGatewayClients = "linkspan.io/gateway-clients"
+	// GatewayClientsMesh is the value of AnnotationGatewayClients for clients with a Linkerd proxy, which
+	// dials the gateway itself.
+	GatewayClientsMesh = "mesh"
+	// GatewayClientsEgress is the value of AnnotationGatewayClients for clients without a proxy, for which
+	// our egress dials the gateway.
+	GatewayClientsEgress = "egress"
+	// AnnotationEgressPorts on a mirror is the egress port that was given to each of its TCP ports, as
+	// <service port>=<egress port> in ascending order of service ports: "80=20001,443=20002".
+	AnnotationEgressPorts = "linkspan.io/egress-ports"
+	// AnnotationAllowedClients on an exported Service narrows who may call it through the gateway: TLS
+	// identities separated by commas, exact or with a leading "*.". Without it every verified client may.
+	AnnotationAllowedClients = "linkspan.io/allowed-clients"
 )

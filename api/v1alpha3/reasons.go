@@ -81,6 +81,10 @@ const (
 	ReasonLimitReached         = "LimitReached"
 	ReasonQuotaExceeded        = "QuotaExceeded"
 	ReasonRejected             = "Rejected"
+	// ReasonEgressMissing: the Link's clients go through our egress, and no egress pod is known.
+	ReasonEgressMissing = "EgressMissing"
+	// ReasonEgressPortsExhausted: no port is free in the range that the egress listens on.
+	ReasonEgressPortsExhausted = "EgressPortsExhausted"
 	// ReasonConfirming: the target is being asked whether a service is really gone.
 	ReasonConfirming = "Confirming"
 )
