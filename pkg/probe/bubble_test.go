@@ -47,11 +47,11 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bubble)) {
 	})
 }
 
-func newBubble(t *testing.T) *bubble {
+func newBubble(t *testing.T, options ...Option) *bubble {
 	t.Helper()
 	b := &bubble{t: t, net: newNetwork(), dns: newDNS(), reg: prometheus.NewRegistry()}
 	b.g = NewGateways(Options{}, logr.Discard(), NewMetrics(b.reg), b.onChange,
-		WithDialer(b.net.dial), WithResolver(b.dns))
+		append(options, WithDialer(b.net.dial), WithResolver(b.dns))...)
 	return b
 }
 

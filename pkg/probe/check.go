@@ -40,24 +40,39 @@ func (t Target) address() string { return netip.AddrPortFrom(t.IP, t.Port).Strin
 // It speaks HTTP/1.1 by itself, because http.Transport goes on dialing after its request has ended:
 // a gateway that drops packets would leave a connection attempt behind for each probe (LESSON-60).
 func Check(ctx context.Context, dial Dialer, target Target) (time.Duration, error) {
+	found, err := check(ctx, dial, target, nil)
+	return found.latency, err
+}
+
+// outcome is what a probe found.
+type outcome struct {
+	// latency is how long the HTTP answer took, whether or not a handshake follows: the metrics that it
+	// goes to are Linkerd's, and keep their meaning.
+	latency time.Duration
+	// expiry is zero if no certificate was seen, and may be there beside an error.
+	expiry expiry
+	// unready is why no handshake could be tried, for a reason of ours, whatever else was found.
+	unready error
+}
+
+// check is Check, followed by a handshake unless that is nil. Both share the target's timeout.
+func check(ctx context.Context, dial Dialer, target Target, next *handshake) (outcome, error) {
 	started := time.Now()
 	limited, cancel := context.WithTimeout(ctx, target.Timeout)
 	defer cancel()
 
-	err := exchange(limited, dial, target)
-	switch {
-	case err == nil:
-		return time.Since(started), nil
-	case errors.Is(ctx.Err(), context.Canceled):
-		return 0, fmt.Errorf("probing %s: %w", target.address(), ctx.Err())
-	case !err.answered && (limited.Err() != nil || isTimeout(err.cause)):
-		return 0, &Error{Step: StepTimeout, Address: target.address(), Err: explained{
-			text:  fmt.Sprintf("%s did not succeed within %v", err.doing, target.Timeout),
-			cause: err.cause,
-		}}
-	default:
-		return 0, &Error{Step: err.step, Address: target.address(), Err: plainCause(err.cause)}
+	if failed := exchange(limited, dial, target); failed != nil {
+		return outcome{}, failed.explain(ctx, limited, target.address(), target.Timeout)
 	}
+	found := outcome{latency: time.Since(started)}
+	if next == nil {
+		return found, nil
+	}
+	var failed *failure
+	if found.expiry, failed = next.shake(limited, dial); failed != nil {
+		return found, failed.explain(ctx, limited, next.address.String(), target.Timeout)
+	}
+	return found, nil
 }
 
 // failure is where an exchange stopped.
@@ -65,8 +80,26 @@ type failure struct {
 	step  Step
 	doing string
 	cause error
-	// answered is true if the other side said no itself, however long it took over the rest.
+	// answered is true if the other side said no itself, however long it took over the rest. The cause
+	// is then the whole explanation.
 	answered bool
+}
+
+// explain makes the error of a probe. limited is ctx with the probe's timeout.
+func (f *failure) explain(ctx, limited context.Context, address string, timeout time.Duration) error {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("probing %s: %w", address, ctx.Err())
+	case f.answered:
+		return &Error{Step: f.step, Address: address, Err: f.cause}
+	case limited.Err() != nil || isTimeout(f.cause):
+		return &Error{Step: StepTimeout, Address: address, Err: explained{
+			text:  fmt.Sprintf("%s did not succeed within %v", f.doing, timeout),
+			cause: f.cause,
+		}}
+	default:
+		return &Error{Step: f.step, Address: address, Err: plainCause(f.cause)}
+	}
 }
 
 func httpFailure(doing string, cause error) *failure {

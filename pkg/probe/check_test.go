@@ -93,6 +93,11 @@ func TestCheck(t *testing.T) {
 
 func checkError(t *testing.T, err error, step Step, text string) {
 	t.Helper()
+	checkErrorAt(t, err, "192.0.2.1:4191", step, text)
+}
+
+func checkErrorAt(t *testing.T, err error, address string, step Step, text string) {
+	t.Helper()
 	if step == "" {
 		if err != nil {
 			t.Errorf("unexpected error: %v", err)
@@ -106,7 +111,7 @@ func checkError(t *testing.T, err error, step Step, text string) {
 	if diff := cmp.Diff(step, probeErr.Step); diff != "" {
 		t.Errorf("step (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff("192.0.2.1:4191: "+string(step)+": "+text, err.Error()); diff != "" {
+	if diff := cmp.Diff(address+": "+string(step)+": "+text, err.Error()); diff != "" {
 		t.Errorf("text (-want +got):\n%s", diff)
 	}
 }

@@ -21,10 +21,11 @@ const (
 )
 
 // Error says which step failed, and for which address. Its text holds nothing that the other side
-// sent and no ephemeral port, so that it stays the same as long as the fault does.
+// sent, but for a few names of its certificate, which are cleaned and cut; and no ephemeral port, so
+// that it stays the same as long as the fault does.
 type Error struct {
 	Step Step
-	// Address is ip:port, or the name if Step is StepDNS.
+	// Address is ip:port of the port that was asked, or the name if Step is StepDNS.
 	Address string
 	Err     error
 }

@@ -10,7 +10,7 @@ import (
 
 // set makes a gateway follow its Link.
 func (g *Gateways) set(l link.Link) {
-	wanted := settingsOf(l)
+	wanted := settingsOf(l, g.tls != nil)
 	gw, ok := g.running[l.Name]
 	if ok && gw.settings.cluster != wanted.cluster {
 		// Mirrors and metrics of another cluster have other names, so nothing is carried over.
@@ -23,12 +23,15 @@ func (g *Gateways) set(l link.Link) {
 	} else if gw.settings.equal(wanted) {
 		return
 	}
-	other := gw.settings.probe != wanted.probe
+	before := gw.settings
 	gw.settings = wanted
-	if other {
+	if !before.sameProbes(wanted) {
 		for _, t := range gw.targets {
 			g.restart(gw, t)
 		}
+	}
+	if before.traffic != wanted.traffic {
+		gw.forgetTLS()
 	}
 	resolved := gw.resolved()
 	g.followNames(gw)
@@ -94,7 +97,7 @@ func (g *Gateways) followTargets(gw *gateway) bool {
 		t, ok := gw.targets[ip]
 		if !ok {
 			t = &target{ip: ip, machine: NewMachine(gw.settings.probe.FailureThreshold, g.opts.SuccessThreshold)}
-			t.stop = g.spawn(g.probeLoop(gw, t, gw.settings.probe))
+			t.stop = g.spawn(g.probeLoop(gw, t, gw.settings))
 			gw.targets[ip] = t
 			changed = true
 		}
@@ -108,7 +111,7 @@ func (g *Gateways) followTargets(gw *gateway) bool {
 func (g *Gateways) restart(gw *gateway, t *target) {
 	t.stop()
 	t.machine = t.machine.Restarted(gw.settings.probe.FailureThreshold)
-	t.stop = g.spawn(g.probeLoop(gw, t, gw.settings.probe))
+	t.stop = g.spawn(g.probeLoop(gw, t, gw.settings))
 }
 
 // publish sets the gauges of a gateway as a whole.
@@ -117,6 +120,7 @@ func (g *Gateways) publish(gw *gateway) {
 		g.metrics.forget(gw.settings.cluster)
 	} else {
 		g.metrics.setVerdict(gw.settings.cluster, gw.verdict())
+		g.metrics.setExpiry(gw.settings.cluster, gw.expiry())
 		for ip, t := range gw.targets {
 			g.metrics.setAddressVerdict(gw.settings.cluster, ip, t.machine.State)
 		}

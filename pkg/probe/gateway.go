@@ -16,22 +16,41 @@ type settings struct {
 	enabled   bool
 	addresses []string
 	probe     link.Probe
+	// traffic is zero if there is no handshake to make.
+	traffic traffic
 }
 
-func settingsOf(l link.Link) settings {
+// traffic is where a gateway takes traffic, and as whom.
+type traffic struct {
+	port     uint16
+	identity string
+}
+
+// settingsOf leaves out what no probe asks for: without TLS, an edit of the traffic port or of the
+// identity disturbs nothing.
+func settingsOf(l link.Link, withTLS bool) settings {
 	if l.Gateway == nil {
 		return settings{cluster: l.Cluster}
 	}
-	return settings{
+	s := settings{
 		cluster:   l.Cluster,
 		enabled:   true,
 		addresses: slices.Clone(l.Gateway.Addresses),
 		probe:     l.Gateway.Probe,
 	}
+	if withTLS && l.Gateway.Identity != "" {
+		s.traffic = traffic{port: l.Gateway.Port, identity: l.Gateway.Identity}
+	}
+	return s
+}
+
+// sameProbes says whether what is asked of each address is the same.
+func (s settings) sameProbes(other settings) bool {
+	return s.probe == other.probe && s.traffic == other.traffic
 }
 
 func (s settings) equal(other settings) bool {
-	return s.cluster == other.cluster && s.enabled == other.enabled && s.probe == other.probe &&
+	return s.cluster == other.cluster && s.enabled == other.enabled && s.sameProbes(other) &&
 		slices.Equal(s.addresses, other.addresses)
 }
 
@@ -43,6 +62,8 @@ type gateway struct {
 	targets  map[netip.Addr]*target
 	// excess is how many addresses are left out because of the limit.
 	excess int
+	// unready is why no handshake can be tried, for a reason of ours.
+	unready error
 	// reported is the text of the problems that were last logged.
 	reported string
 }
@@ -56,15 +77,23 @@ type target struct {
 	machine   Machine
 	latency   time.Duration
 	lastError string
+	// expiry is of the certificates that were last seen.
+	expiry expiry
 }
 
 // take takes the result of a probe in and says whether the verdict changed.
-func (t *target) take(latency time.Duration, err error) bool {
+func (t *target) take(found outcome, err error) bool {
+	if found.expiry != (expiry{}) {
+		t.expiry = found.expiry
+	}
 	t.lastError = ""
 	if err != nil {
 		t.lastError = err.Error()
 	} else {
-		t.latency = latency
+		t.latency = found.latency
+	}
+	if isUnready(err) {
+		return false // neither a success nor a failure of the gateway
 	}
 	var changed bool
 	t.machine, changed = t.machine.Step(err == nil)
@@ -141,6 +170,23 @@ func (gw *gateway) verdict() State {
 	return Dead
 }
 
+// expiry is when the first of the gateway's certificates expires.
+func (gw *gateway) expiry() expiry {
+	var first expiry
+	for _, t := range gw.targets {
+		first = first.soonest(t.expiry)
+	}
+	return first
+}
+
+// forgetTLS forgets what was learned from handshakes under other settings.
+func (gw *gateway) forgetTLS() {
+	gw.unready = nil
+	for _, t := range gw.targets {
+		t.expiry = expiry{}
+	}
+}
+
 // addresses are the probed addresses, sorted by IP.
 func (gw *gateway) addresses() []Address {
 	addrs := make([]Address, 0, len(gw.targets))
@@ -153,7 +199,8 @@ func (gw *gateway) addresses() []Address {
 	return addrs
 }
 
-// problems are the names that do not resolve, in the order of the Link, and the limit if it is reached.
+// problems are the names that do not resolve, in the order of the Link, the limit if it is reached,
+// and a handshake that cannot be tried.
 func (gw *gateway) problems(limit int) []error {
 	var problems []error
 	for _, host := range gw.hosts(limit) {
@@ -164,6 +211,9 @@ func (gw *gateway) problems(limit int) []error {
 	if gw.excess > 0 {
 		problems = append(problems, fmt.Errorf(
 			"the gateway has more than %d addresses: %d are not probed or used (--probe-max-addresses)", limit, gw.excess))
+	}
+	if gw.unready != nil {
+		problems = append(problems, gw.unready)
 	}
 	return problems
 }

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"maps"
 	"net"
@@ -35,6 +36,8 @@ type Gateways struct {
 	onChange func(link.Name)
 	dial     Dialer
 	resolver Resolver
+	// tls is nil if probes make no handshake.
+	tls func(server string) (*tls.Config, error)
 	// wake has room for one: Start's goroutine is told that changed is not empty.
 	wake chan struct{}
 
@@ -57,9 +60,25 @@ func WithDialer(dial Dialer) Option { return func(g *Gateways) { g.dial = dial }
 // WithResolver replaces the resolver.
 func WithResolver(resolver Resolver) Option { return func(g *Gateways) { g.resolver = resolver } }
 
+// WithTLS has each probe of a gateway that has an identity also make a TLS handshake with the port for
+// traffic, on a connection of its own: the gateway must prove exactly this identity and agree on the
+// transport protocol (GW-10). An address is alive if the HTTP answer is good and the handshake, too,
+// both within the probe's timeout. No header follows the handshake, which a gateway takes for a health
+// check.
+//
+// config gives the configuration for a server: the anchors to trust and the certificate to present.
+// Name, protocol and the lowest version are set by the probe, and sessions are not resumed. It is
+// called for each probe, from many goroutines, and must not wait for anything. It must give an error
+// while our own certificate is of no use, such as after its end: that leaves all verdicts as they are,
+// as it says nothing about a gateway, and is one of the Problems. A certificate that it does give and
+// that a gateway refuses is a failure of the gateway's address.
+func WithTLS(config func(server string) (*tls.Config, error)) Option {
+	return func(g *Gateways) { g.tls = config }
+}
+
 // NewGateways makes Gateways that probe nothing before Start. Zero fields of opts get their defaults.
 // onChange is told of each Link of which a verdict or the set of addresses changed, a name was first
-// resolved, or a name began or ceased to fail; it asks Addresses for the rest.
+// resolved, or a name or the making of handshakes began or ceased to fail; it asks Addresses for the rest.
 func NewGateways(opts Options, log logr.Logger, m *Metrics, onChange func(link.Name), options ...Option) *Gateways {
 	opts.Default()
 	// No keep-alives: a probe's connection does not live long enough for them.
@@ -195,7 +214,7 @@ func (g *Gateways) Addresses(n link.Name) (addrs []Address, resolved bool) {
 }
 
 // Problems says what keeps addresses from being probed at all: names that do not resolve, each an
-// *Error, and more addresses than Options.MaxAddresses.
+// *Error, more addresses than Options.MaxAddresses, and an error of WithTLS's function.
 func (g *Gateways) Problems(n link.Name) []error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -2,52 +2,84 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"net/netip"
 	"time"
-
-	"github.com/linkspan/linkspan/pkg/link"
 )
 
 // probeLoop probes one address until its context ends. The first probe is at once; jitter keeps
 // loops that started together from staying together.
-func (g *Gateways) probeLoop(gw *gateway, t *target, settings link.Probe) func(context.Context) {
+func (g *Gateways) probeLoop(gw *gateway, t *target, s settings) func(context.Context) {
 	asked := Target{
-		IP: t.ip, Port: settings.Port, Path: settings.Path, Timeout: min(settings.Timeout, settings.Period),
+		IP: t.ip, Port: s.probe.Port, Path: s.probe.Path,
+		Timeout: min(s.probe.Timeout, s.probe.Period),
 	}
 	return func(ctx context.Context) {
 		for {
 			started := time.Now()
-			latency, err := Check(ctx, g.dial, asked)
-			g.record(ctx, gw, t, latency, err)
-			if !wait(ctx, jittered(settings.Period)-time.Since(started)) {
+			found, err := g.probe(ctx, asked, s.traffic)
+			g.record(ctx, gw, t, found, err)
+			if !wait(ctx, jittered(s.probe.Period)-time.Since(started)) {
 				return
 			}
 		}
 	}
 }
 
+// probe is one probe of one address.
+func (g *Gateways) probe(ctx context.Context, asked Target, to traffic) (outcome, error) {
+	next, fault := g.handshakeWith(asked.IP, to)
+	found, err := check(ctx, g.dial, asked, next)
+	found.unready = fault
+	if err == nil {
+		err = fault
+	}
+	return found, err
+}
+
+// handshakeWith prepares the TLS part of one probe. It is nil if there is none to make, and also with
+// an error, which is a fault of ours.
+func (g *Gateways) handshakeWith(ip netip.Addr, to traffic) (*handshake, error) {
+	if to == (traffic{}) {
+		return nil, nil
+	}
+	at := netip.AddrPortFrom(ip, to.port)
+	config, err := g.tls(to.identity)
+	if err != nil {
+		return nil, &Error{Step: StepTLS, Address: at.String(), Err: unready{cause: err}}
+	}
+	return &handshake{address: at, identity: to.identity, config: config}, nil
+}
+
 // record takes the result of a probe in, unless its loop was stopped while it was under way.
-func (g *Gateways) record(ctx context.Context, gw *gateway, t *target, latency time.Duration, err error) {
-	verdict, changed := g.takeResult(ctx, gw, t, latency, err)
+func (g *Gateways) record(ctx context.Context, gw *gateway, t *target, found outcome, err error) {
+	verdict, changed := g.takeResult(ctx, gw, t, found, err)
 	switch {
 	case !changed:
 	case verdict == Dead:
 		g.log.Info("Gateway address is dead", "link", gw.name, "address", t.ip, "reason", err.Error())
 	default:
-		g.log.Info("Gateway address is alive", "link", gw.name, "address", t.ip, "latency", latency)
+		g.log.Info("Gateway address is alive", "link", gw.name, "address", t.ip, "latency", found.latency)
 	}
 }
 
-func (g *Gateways) takeResult(ctx context.Context, gw *gateway, t *target, latency time.Duration, err error) (verdict State, changed bool) {
+func (g *Gateways) takeResult(ctx context.Context, gw *gateway, t *target, found outcome, err error) (verdict State, changed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if ctx.Err() != nil {
 		return t.machine.State, false
 	}
-	changed = t.take(latency, err)
-	g.metrics.countProbe(gw.settings.cluster, t.ip, latency, err)
+	changed = t.take(found, err)
+	g.metrics.countProbe(gw.settings.cluster, t.ip, found.latency, err)
+	g.metrics.setExpiry(gw.settings.cluster, gw.expiry())
+	// Whether we can make handshakes is the same for all addresses, as they share one identity.
+	news := (gw.unready != nil) != (found.unready != nil)
+	gw.unready = errors.Unwrap(found.unready)
 	if changed {
 		g.publish(gw)
+	}
+	if changed || news {
 		g.announceLater(gw.name)
 	}
 	return t.machine.State, changed

@@ -15,6 +15,8 @@ const (
 	labelAddress    = "address"
 	labelStep       = "step"
 	labelResult     = "result"
+	// labelCertificate is leaf or issuer.
+	labelCertificate = "certificate"
 )
 
 // Metrics are the metrics of probing. Those whose names do not begin with linkspan_ are Linkerd's:
@@ -29,6 +31,8 @@ type Metrics struct {
 	addressAlive    *prometheus.GaugeVec
 	addressFailures *prometheus.CounterVec
 	lookups         *prometheus.CounterVec
+
+	certificateExpiry *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics with reg. Registering them twice is a mistake in the program
@@ -54,8 +58,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			"Failed probes of a gateway's address, by the step that failed.", labelCluster, labelAddress, labelStep),
 		lookups: counter("linkspan_gateway_lookups_total",
 			"Look-ups of the gateway's DNS names, by result.", labelCluster, labelResult),
+		certificateExpiry: gauge("linkspan_probe_gateway_certificate_expiry_timestamp_seconds",
+			"When the certificate that the gateway last presented to a probe expires, and when its issuer's does, in Unix time; "+
+				"the soonest of the gateway's addresses. Absent while probes make no TLS handshake.", labelCluster, labelCertificate),
 	}
-	reg.MustRegister(m.enabled, m.alive, m.latency, m.latencyH, m.probes, m.addressAlive, m.addressFailures, m.lookups)
+	reg.MustRegister(m.enabled, m.alive, m.latency, m.latencyH, m.probes, m.addressAlive, m.addressFailures, m.lookups,
+		m.certificateExpiry)
 	return m
 }
 
@@ -104,6 +112,17 @@ func (m *Metrics) countLookup(cluster string, err error) {
 	m.lookups.WithLabelValues(cluster, result).Inc()
 }
 
+// setExpiry removes the series of what is not known.
+func (m *Metrics) setExpiry(cluster string, e expiry) {
+	for certificate, at := range map[string]time.Time{"leaf": e.leaf, "issuer": e.issuer} {
+		if at.IsZero() {
+			m.certificateExpiry.DeleteLabelValues(cluster, certificate)
+			continue
+		}
+		m.certificateExpiry.WithLabelValues(cluster, certificate).Set(float64(at.Unix()))
+	}
+}
+
 func (m *Metrics) forgetAddress(cluster string, ip netip.Addr) {
 	labels := prometheus.Labels{labelCluster: cluster, labelAddress: ip.String()}
 	m.addressAlive.DeletePartialMatch(labels)
@@ -115,7 +134,7 @@ func (m *Metrics) forget(cluster string) {
 	labels := prometheus.Labels{labelCluster: cluster}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.enabled, m.alive, m.latency, m.latencyH, m.probes, m.addressAlive, m.addressFailures, m.lookups} {
+	}{m.enabled, m.alive, m.latency, m.latencyH, m.probes, m.addressAlive, m.addressFailures, m.lookups, m.certificateExpiry} {
 		v.DeletePartialMatch(labels)
 	}
 }

@@ -46,6 +46,7 @@ func fill(m *Metrics) {
 	m.countProbe("east", ip, time.Millisecond, nil)
 	m.countProbe("east", ip, 0, &Error{Step: StepConnect})
 	m.countLookup("east", nil)
+	m.setExpiry("east", expiry{leaf: time.Unix(1, 0), issuer: time.Unix(2, 0)})
 }
 
 // compat-linkerd §5: names and labels that exist elsewhere.
