@@ -118,9 +118,11 @@ func (c *Connection) sync(ctx, life context.Context) error {
 		if err != nil {
 			return err
 		}
-		services.start(life)
-		endpoints.start(life)
 		c.services, c.slices = append(c.services, services), append(c.slices, endpoints)
+	}
+	// Not before all are there: what the first one brings is looked up in all of them.
+	for _, f := range slices.Concat(c.services, c.slices) {
+		f.start(life)
 	}
 	if err := c.synced(ctx, slices.Concat(c.services, c.slices)...); err != nil {
 		return err
