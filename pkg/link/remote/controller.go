@@ -276,19 +276,12 @@ func (c *Controller) credentials(ctx context.Context, l link.Link) (link.Credent
 
 // finalize holds the Link until its mirrors are gone, whatever the state of its target.
 func (c *Controller) finalize(ctx context.Context, obj *v1alpha3.Link) (reconcile.Result, error) {
-	if !c.leading() {
+	held, deleting := slices.Contains(obj.Finalizers, v1alpha3.FinalizerMirrors), !obj.DeletionTimestamp.IsZero()
+	if !c.leading() || held != deleting {
 		return reconcile.Result{}, nil
 	}
-	held := slices.Contains(obj.Finalizers, v1alpha3.FinalizerMirrors)
 	intent := linkac.Link(obj.Name, obj.Namespace).WithUID(obj.UID)
-	switch {
-	case obj.DeletionTimestamp.IsZero() && !held:
-		// The cache may be older than our own write: ask once, rather than write twice.
-		if written, err := c.finalizerWritten(ctx, obj); written || err != nil {
-			return reconcile.Result{}, err
-		}
-		intent = intent.WithFinalizers(v1alpha3.FinalizerMirrors)
-	case !obj.DeletionTimestamp.IsZero() && held:
+	if deleting {
 		left, err := c.mirrorsLeft(ctx, link.Name(obj.Name))
 		if err != nil {
 			return reconcile.Result{}, err
@@ -296,8 +289,12 @@ func (c *Controller) finalize(ctx context.Context, obj *v1alpha3.Link) (reconcil
 		if left {
 			return reconcile.Result{RequeueAfter: deletionPoll}, nil
 		}
-	default:
-		return reconcile.Result{}, nil
+	} else {
+		// The cache may be older than our own write: ask once, rather than write twice.
+		if written, err := c.finalizerWritten(ctx, obj); written || err != nil {
+			return reconcile.Result{}, err
+		}
+		intent = intent.WithFinalizers(v1alpha3.FinalizerMirrors)
 	}
 	err := c.Client.Apply(ctx, intent, client.FieldOwner(v1alpha3.FieldManager), client.ForceOwnership)
 	if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {

@@ -29,7 +29,8 @@ const (
 )
 
 // StatusWriter writes the status of Links: only the leader's does, only when something but time
-// changed, and at most once a second per Link, however many services changed. A restart is no change:
+// changed, and at most once a second per Link, however many services changed. Only a new verdict on a
+// gateway does not wait: egresses go by the addresses in the status. A restart is no change:
 // until everything that a status speaks of is found out anew, the Link keeps the one that it has.
 type StatusWriter struct {
 	Log         logr.Logger
@@ -43,8 +44,10 @@ type StatusWriter struct {
 
 	mu      sync.Mutex
 	dirty   map[link.Name]struct{}
+	urgent  map[link.Name]struct{} // those of dirty that do not wait
 	turns   map[link.Name]turn
 	wake    chan struct{}
+	hurry   chan struct{}
 	started time.Time
 }
 
@@ -61,22 +64,37 @@ type turn struct {
 func (w *StatusWriter) Changed(name link.Name) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.dirty == nil {
-		w.dirty = map[link.Name]struct{}{}
-	}
+	w.mark(name)
+	signal(w.wake)
+}
+
+// Verdict marks a Link whose gateway has a new verdict. It never blocks.
+func (w *StatusWriter) Verdict(name link.Name) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mark(name)
+	w.urgent[name] = struct{}{}
+	signal(w.hurry)
+}
+
+// mark makes what is needed on first use, so that the zero StatusWriter with its fields set works.
+func (w *StatusWriter) mark(name link.Name) {
+	w.prepare()
 	w.dirty[name] = struct{}{}
-	select {
-	case w.wakeups() <- struct{}{}:
-	default:
+}
+
+func (w *StatusWriter) prepare() {
+	if w.dirty == nil {
+		w.dirty, w.urgent = map[link.Name]struct{}{}, map[link.Name]struct{}{}
+		w.wake, w.hurry = make(chan struct{}, 1), make(chan struct{}, 1)
 	}
 }
 
-// wakeups is made on first use, under the lock, so that the zero StatusWriter with its fields set works.
-func (w *StatusWriter) wakeups() chan struct{} {
-	if w.wake == nil {
-		w.wake = make(chan struct{}, 1)
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
-	return w.wake
 }
 
 // Start implements manager.Runnable. It writes until ctx ends.
@@ -86,23 +104,33 @@ func (w *StatusWriter) Start(ctx context.Context) error {
 	}
 	w.mu.Lock()
 	w.started = time.Now()
-	wake := w.wakeups()
+	w.prepare()
+	wake, hurry := w.wake, w.hurry
 	w.mu.Unlock()
+	var rest <-chan time.Time // until it comes, only verdicts are written
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-wake:
-		}
-		for _, name := range w.take() {
-			w.takeTurn(ctx, name)
+		next := wake
+		if rest != nil {
+			next = nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(statusInterval):
+		case <-hurry:
+			w.pass(ctx, w.take(true))
+		case <-next:
+			w.pass(ctx, w.take(false))
+			rest = time.After(statusInterval)
+		case <-rest:
+			rest = nil
+			w.again()
 		}
-		w.again()
+	}
+}
+
+func (w *StatusWriter) pass(ctx context.Context, names []link.Name) {
+	for _, name := range names {
+		w.takeTurn(ctx, name)
 	}
 }
 
@@ -156,29 +184,30 @@ func (w *StatusWriter) change(name link.Name, change func(*turn)) {
 func (w *StatusWriter) again() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.dirty) == 0 {
-		return
-	}
-	select {
-	case w.wakeups() <- struct{}{}:
-	default:
+	if len(w.dirty) > 0 {
+		signal(w.wake)
 	}
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (w *StatusWriter) NeedLeaderElection() bool { return true }
 
-// take returns the Links whose turn it is; the others stay marked.
-func (w *StatusWriter) take() []link.Name {
+// take returns the Links whose turn it is, perhaps only those with a verdict; the others stay marked.
+func (w *StatusWriter) take(urgent bool) []link.Name {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	out := make([]link.Name, 0, len(w.dirty))
-	for name := range w.dirty {
+	from := w.dirty
+	if urgent {
+		from = w.urgent
+	}
+	out := make([]link.Name, 0, len(from))
+	for name := range from {
 		if !now.Before(w.turns[name].notBefore) {
 			out = append(out, name)
 			delete(w.dirty, name)
 		}
+		delete(w.urgent, name)
 	}
 	return out
 }
