@@ -1,0 +1,252 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+const (
+	// largeWrite is from how many bytes on a write is gathered, and a read reads ahead: more than one
+	// TLS record.
+	largeWrite = 16 << 10
+	// mostGathered is how much is gathered at a time: a chunk with its head.
+	mostGathered = chunkHead + MaxChunk
+)
+
+// Conn is a TLS connection. A large write becomes one system call instead of one for each TLS record,
+// an abort is a TCP reset, and a connection that is cut, or whose other end answers no more, never looks ended.
+type Conn struct {
+	*tls.Conn
+	raw   *gatherer
+	watch *watch
+}
+
+// Client shakes hands over raw as the client.
+func Client(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error) {
+	return handshake(ctx, raw, config, tls.Client)
+}
+
+// Server shakes hands over raw as the server.
+func Server(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error) {
+	return handshake(ctx, raw, config, tls.Server)
+}
+
+// ErrSilent means that the other end sent nothing at all. Health checks of load balancers connect and
+// close at once (LESSON-53).
+var ErrSilent = errors.New("the other end sent nothing")
+
+// handshake closes raw when it fails.
+func handshake(ctx context.Context, raw net.Conn, config *tls.Config, role func(net.Conn, *tls.Config) *tls.Conn) (*Conn, error) {
+	tune(raw)
+	gather := &gatherer{Conn: raw}
+	conn := &Conn{Conn: role(gather, config), raw: gather}
+	if err := conn.HandshakeContext(ctx); err != nil {
+		_ = raw.Close() // the handshake's error is the one to tell
+		if !gather.heard.Load() {
+			return nil, fmt.Errorf("%w: %w", ErrSilent, err)
+		}
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	conn.watch = newWatch(raw, conn.Abort, unansweredLimit)
+	conn.watch.start()
+	return conn, nil
+}
+
+// Read implements net.Conn. Its io.EOF is the close_notify of the other end, and nothing else is.
+func (c *Conn) Read(b []byte) (int, error) {
+	read := c.Conn.Read
+	if len(b) > largeWrite {
+		read = c.readMuch
+	}
+	n, err := read(b)
+	if err != nil {
+		err = c.meaning(err)
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(b []byte) (written int, err error) {
+	for len(b) > largeWrite && err == nil {
+		var n int
+		n, err = c.gather(b[:min(len(b), mostGathered)])
+		written += n
+		b = b[n:]
+	}
+	if len(b) > 0 && err == nil {
+		var n int
+		n, err = c.Conn.Write(b)
+		written += n
+	}
+	if err != nil {
+		err = c.meaning(err)
+	}
+	return written, err
+}
+
+// gather writes b with one system call. When that fails nobody knows how much of it left.
+func (c *Conn) gather(b []byte) (int, error) {
+	c.raw.hold()
+	n, err := c.Conn.Write(b)
+	if flushed := c.raw.release(); err == nil {
+		err = flushed
+	}
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// CloseWrite sends a close_notify. It waits for a receiver that is busy as long as Write does, where
+// crypto/tls would give up after five seconds and so cut a stream that is complete.
+func (c *Conn) CloseWrite() error {
+	c.raw.hold()
+	err := c.Conn.CloseWrite()
+	if reset := c.raw.SetWriteDeadline(noDeadline); err == nil { // crypto/tls left it in the past
+		err = reset
+	}
+	if flushed := c.raw.release(); err == nil {
+		err = flushed
+	}
+	if err != nil {
+		err = c.meaning(err)
+	}
+	return err
+}
+
+// Close implements net.Conn: a close_notify, if there is none yet, and the end of the connection. A write
+// that does not get on is cut.
+func (c *Conn) Close() error {
+	c.watch.stop()
+	if c.raw.busy() {
+		return c.raw.Close()
+	}
+	return c.Conn.Close()
+}
+
+// Abort ends the connection at once, with a TCP reset where it is TCP.
+func (c *Conn) Abort() {
+	c.watch.stop()
+	if t, ok := c.raw.Conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = t.SetLinger(0) // fails only when the connection is closed already
+	}
+	_ = c.raw.Close()
+}
+
+// meaning puts errors in terms of the connection.
+func (c *Conn) meaning(err error) error {
+	switch {
+	case c.watch.gaveUp():
+		return errUnanswered
+	case errors.Is(err, errCut):
+		return io.ErrUnexpectedEOF
+	default:
+		return err
+	}
+}
+
+// errUnanswered is the error that Linux gives when it stops waiting itself.
+var errUnanswered = fmt.Errorf("the other end has not answered for %v: %w", unansweredLimit, syscall.ETIMEDOUT)
+
+// errCut is the end of the TCP connection, which anybody on the way can cause. Between two records
+// crypto/tls takes io.EOF for the end of the stream, against RFC 8446 section 6.1.
+var errCut = fmt.Errorf("the connection ended without a close_notify: %w", io.ErrUnexpectedEOF)
+
+// gatherer holds writes back between hold and release, and knows whether it ever read anything.
+type gatherer struct {
+	net.Conn
+
+	heard atomic.Bool // whether anything was read
+	ahead ahead       // for the reader alone
+
+	mu   sync.Mutex
+	held bool
+	buf  *[]byte
+	// failed is why a release did not write everything. Nothing is written after that: TLS does not know
+	// that part of its bytes is missing.
+	failed error
+}
+
+// gatherBuffers are as large as a chunk with the overhead of its TLS records.
+var gatherBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, 68<<10)
+	return &b
+}}
+
+// Read implements net.Conn.
+func (g *gatherer) Read(b []byte) (int, error) {
+	n, err := g.ahead.read(g.Conn, b)
+	if n > 0 && !g.heard.Load() {
+		g.heard.Store(true)
+	}
+	if ended(err) {
+		err = errCut
+	}
+	return n, err
+}
+
+// ended tells the end of what is read from errors that wrap one.
+func ended(err error) bool {
+	return err == io.EOF //nolint:errorlint // see above
+}
+
+func (g *gatherer) hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = true
+}
+
+// Write implements net.Conn.
+func (g *gatherer) Write(b []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed != nil {
+		return 0, g.failed
+	}
+	if !g.held {
+		return g.Conn.Write(b)
+	}
+	if g.buf == nil {
+		buf, ok := gatherBuffers.Get().(*[]byte)
+		if !ok {
+			return 0, fmt.Errorf("tunnel: no buffer to gather %d bytes", len(b))
+		}
+		g.buf = buf
+	}
+	*g.buf = append(*g.buf, b...)
+	return len(b), nil
+}
+
+// release writes what was held back.
+func (g *gatherer) release() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = false
+	if g.buf == nil {
+		return g.failed
+	}
+	_, err := g.Conn.Write(*g.buf)
+	if err != nil {
+		g.failed = err
+	}
+	*g.buf = (*g.buf)[:0]
+	gatherBuffers.Put(g.buf)
+	g.buf = nil
+	return err
+}
+
+// busy says whether something is being written now.
+func (g *gatherer) busy() bool {
+	if !g.mu.TryLock() {
+		return true
+	}
+	g.mu.Unlock()
+	return false
+}
