@@ -1,0 +1,60 @@
+package ingress
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+func TestOptionsAreValidByDefault(t *testing.T) {
+	t.Parallel()
+	var o Options
+	o.Default()
+	if err := o.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEveryFlagIsReadAndNamedWhenItCannotWork(t *testing.T) {
+	t.Parallel()
+	for flag, value := range map[string]string{
+		"listen":                 "nowhere",
+		"allow-clients":          "web..shop",
+		"max-connections":        "0",
+		"max-client-connections": "-1",
+		"max-streams":            "0",
+		"max-client-streams":     "0",
+		"max-handshakes":         "0",
+		"handshake-timeout":      "0s",
+		"header-timeout":         "1ms",
+		"connect-timeout":        "-1s",
+		"http-drain-timeout":     "0s",
+	} {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			var o Options
+			fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+			o.Bind(fs)
+			if err := fs.Parse([]string{"--" + flag + "=" + value}); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.Validate(); err == nil || strings.Count(err.Error(), "--") != 1 || !strings.Contains(err.Error(), "--"+flag) {
+				t.Errorf("Validate gives %v", err)
+			}
+		})
+	}
+}
+
+func TestFlagsWithoutALimitOfTheirOwnAreRead(t *testing.T) {
+	t.Parallel()
+	var o Options
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	o.Bind(fs)
+	if err := fs.Parse([]string{"--allow-clients=" + webClient + "," + batClient, "--allow-clients-file=/f", "--allow-clients-dry-run"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Validate(); err != nil || len(o.AllowClients) != 2 || o.AllowFile != "/f" || !o.DryRun {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
