@@ -1,0 +1,58 @@
+// Package egress takes the clients of mirrors to the gateways of other clusters, for those who have no
+// Linkerd proxy that would.
+//
+// The service mirror gives each TCP port of a mirror that leads here an egress port, writes it on the
+// mirror (annotation linkspan.io/egress-ports), and points the mirror's endpoints at the pods of the
+// egress with that port. So a connection's port says which Service it is for, whatever its bytes are.
+//
+// The parts, in the order in which things pass them:
+//
+//   - follower lists and watches the mirrors, and the Links of one namespace, in its own cluster. It
+//     reads no Secrets and talks to no other cluster, and writes nothing.
+//   - Table says what follows: a Route for each egress port. It is pure.
+//   - ports listens on exactly these.
+//   - Server accepts, has a stream opened by an Opener (package tunnel), and joins the two (package pipe).
+//
+// It must never read an address or a name from a client, resolve a name, speak to anything but an
+// address that a Link's status calls alive and that proves the Link's gateway identity, or let a mirror
+// lead anywhere but to the Service that its own name stands for.
+//
+// # What a mirror counts for
+//
+// Anybody who may write Services in a namespace can make one that looks like a mirror. It is held
+// against what the service mirror would have made: the name and namespace that the mirror of the remote
+// Service has, in a cluster that a Link names. What it can then reach is what the real mirror reaches:
+// the gateway decides what is exported. Of two mirrors that claim one port the older has it, as the
+// allocator has it, so a claim made by hand takes nothing away.
+//
+// A mirror that turns to another mode keeps its egress ports for as long as there are endpoints that
+// lead to them, and is served for as long as it has them, whatever its labels say of the mode (MIR-12).
+//
+// # Failing fast
+//
+// Where no gateway address is alive, or there is no Link, or no room, the connection is reset as soon as
+// it is accepted: the client must not wait for what cannot come. A reset cannot be taken for an answer.
+//
+// # What happens to open streams
+//
+// They go on when the mirror leads elsewhere, when its egress port changes, when the gateway is judged dead
+// or the Link is changed or deleted. They are cut when their mirror is deleted, is another object of the
+// same name, or no longer has their port: a Service that is gone must not be in use, which is what the
+// ingress does when a Service is no longer exported.
+//
+// # While the API server is away
+//
+// What was last seen stays in force. First lists are read consistently, not from a cache that may lie
+// behind, so that a restart does not bring ended mirrors back.
+//
+// # Locking
+//
+// Table.mu guards what is known; it is held for map work and computing Routes, never while calling
+// onChange. The methods that feed a Table may be called from several goroutines, but calls about one kind
+// of object from one at a time, in the order in which things happened. The goroutine of Server.Run alone
+// touches ports. streams.mu guards the open streams, and open.mu one of them; neither is taken under the
+// other, nor held while calling anything. Every goroutine ends before Run returns.
+//
+// A stream is known to streams before its mirror is looked up in the Table once more, and a mirror is gone
+// from the Table before the streams are searched for its own: so none is missed.
+package egress

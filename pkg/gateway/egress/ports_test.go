@@ -1,0 +1,122 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/linkspan/linkspan/pkg/gateway/stream"
+)
+
+// A port that cannot be opened is tried less and less often, but never given up.
+func TestBacksOffFromPortsThatAreInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:20001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	now := time.Unix(1_700_000_000, 0)
+	p := newPorts(logr.Discard(), NewMetrics(prometheus.NewRegistry()), "127.0.0.1", nil)
+	p.now = func() time.Time { return now }
+	defer p.close()
+	routes := map[uint16]*Route{20001: {}}
+	for _, want := range []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000} {
+		want *= time.Millisecond
+		if got := p.set(t.Context(), routes); got != want {
+			t.Fatalf("tried again in %v, want %v", got, want)
+		}
+		now = now.Add(want / 2)
+		if got := p.set(t.Context(), routes); got != want/2 {
+			t.Fatalf("a change in between makes it %v, want %v", got, want/2)
+		}
+		now = now.Add(want / 2)
+	}
+	_ = taken.Close()
+	if got := p.set(t.Context(), routes); got != 0 || len(p.open) != 1 {
+		t.Errorf("%d ports are open, tried again in %v", len(p.open), got)
+	}
+}
+
+// By default clients of both families are served, and an IPv4 client is shown as one.
+func TestListensOnAllAddresses(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.BindAddress = "" })
+	w.follow(t, newMirror(), newLink())
+	for _, address := range []string{"127.0.0.1", "[::1]"} {
+		conn, err := (&net.Dialer{Timeout: patience}).Dial("tcp", address+":20001")
+		if err != nil {
+			t.Fatal(err)
+		}
+		exchange(t, conn, "hello", "192.0.2.10")
+		_ = conn.Close()
+		if rec := w.records.expect(t, stream.Done, ""); rec.Client != conn.LocalAddr().String() {
+			t.Errorf("client %s, want %s", rec.Client, conn.LocalAddr())
+		}
+	}
+}
+
+// A connection that was accepted when its mirror had just gone is not carried: nobody would cut it.
+func TestDoesNotCarryForAMirrorThatIsGone(t *testing.T) {
+	w := newWorld(t, nil)
+	w.follow(t, newLink())
+	listener, err := net.Listen("tcp", "127.0.0.1:20001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client := w.client(t, 20001)
+	conn, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := newTestTable(t, newMirror(), newLink()).Routes().ByPort[20001]
+	w.accept(context.Background(), conn.(*net.TCPConn), late)
+	expectReset(t, client)
+	w.records.expect(t, stream.Refused, "withdrawn")
+	if asked := w.gateways.takeAsked(); len(asked) > 0 {
+		t.Errorf("dialed %v", asked)
+	}
+}
+
+// Whoever waits for idleness is told once it is there, and a stream that is cut twice was cut for the first cause.
+func TestStreams(t *testing.T) {
+	s := newStreams(2)
+	select {
+	case <-s.whenIdle():
+	default:
+		t.Error("not idle without a stream")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	one, two := s.begin(Target{Port: 80}, cancel), s.begin(Target{Port: 80}, cancel)
+	if s.begin(Target{Port: 81}, cancel) != nil {
+		t.Error("there is room for a third of two")
+	}
+	idle := s.whenIdle()
+	if n := s.cut(ReasonWithdrawn, func(to Target) bool { return to.Port != 80 }); n != 2 {
+		t.Errorf("%d streams are cut, want 2", n)
+	}
+	s.cut(ReasonStopped, func(Target) bool { return false })
+	if one.cutFor() != ReasonWithdrawn || one.attach() || !errors.Is(ctx.Err(), context.Canceled) {
+		t.Errorf("cut for %q, context %v", one.cutFor(), ctx.Err())
+	}
+	s.end(one)
+	select {
+	case <-idle:
+		t.Error("idle with a stream")
+	default:
+	}
+	s.end(two)
+	select {
+	case <-idle:
+	default:
+		t.Error("not idle without a stream")
+	}
+	if len(s.open) != 0 {
+		t.Errorf("%d targets are kept without streams", len(s.open))
+	}
+}

@@ -1,0 +1,145 @@
+package egress
+
+import (
+	"context"
+	"sync"
+
+	"github.com/linkspan/linkspan/pkg/gateway/pipe"
+)
+
+// streams knows the streams that are open, whose clients they are, and how many there may be.
+type streams struct {
+	most int
+	// running has the goroutine of each.
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	count int
+	open  map[Target]map[*open]struct{}
+	// idle are closed, and forgotten, when no stream is open.
+	idle []chan struct{}
+}
+
+// open is one stream.
+type open struct {
+	target Target
+	cancel context.CancelFunc
+
+	mu sync.Mutex
+	// ends are what is aborted to cut it; none while the gateway is being dialed.
+	ends []pipe.Stream
+	// cause is why it was cut, empty while it was not.
+	cause Reason
+}
+
+func newStreams(most int) *streams {
+	return &streams{most: most, open: map[Target]map[*open]struct{}{}}
+}
+
+// begin makes room for a stream, and nil where there is none. Each needs one call of end. cancel ends
+// what the stream does before it has ends.
+func (s *streams) begin(target Target, cancel context.CancelFunc) *open {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count >= s.most {
+		return nil
+	}
+	o := &open{target: target, cancel: cancel}
+	if s.open[target] == nil {
+		s.open[target] = map[*open]struct{}{}
+	}
+	s.open[target][o] = struct{}{}
+	s.count++
+	return o
+}
+
+func (s *streams) end(o *open) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open[o.target], o)
+	if len(s.open[o.target]) == 0 {
+		delete(s.open, o.target)
+	}
+	s.count--
+	if s.count == 0 {
+		for _, waiting := range s.idle {
+			close(waiting)
+		}
+		s.idle = nil
+	}
+}
+
+// whenIdle gives a channel that is closed once no stream is open.
+func (s *streams) whenIdle() <-chan struct{} {
+	idle := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count == 0 {
+		close(idle)
+	} else {
+		s.idle = append(s.idle, idle)
+	}
+	return idle
+}
+
+// cut cuts the streams of all targets that serves says no to.
+func (s *streams) cut(cause Reason, serves func(Target) bool) (n int) {
+	for _, target := range s.targets() {
+		if serves(target) {
+			continue
+		}
+		for _, o := range s.of(target) {
+			o.cut(cause)
+			n++
+		}
+	}
+	return n
+}
+
+func (s *streams) targets() []Target {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	targets := make([]Target, 0, len(s.open))
+	for target := range s.open {
+		targets = append(targets, target)
+	}
+	return targets
+}
+
+func (s *streams) of(target Target) []*open {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*open, 0, len(s.open[target]))
+	for o := range s.open[target] {
+		all = append(all, o)
+	}
+	return all
+}
+
+// cut ends a stream in a way that both ends can tell from an end. Only the first cause counts.
+func (o *open) cut(cause Reason) {
+	o.mu.Lock()
+	if o.cause == "" {
+		o.cause = cause
+	}
+	ends := o.ends
+	o.mu.Unlock()
+	o.cancel()
+	for _, end := range ends {
+		end.Abort()
+	}
+}
+
+// attach gives a stream its ends, unless it has been cut.
+func (o *open) attach(ends ...pipe.Stream) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ends = ends
+	return o.cause == ""
+}
+
+func (o *open) cutFor() Reason {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.cause
+}
