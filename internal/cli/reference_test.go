@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/linkspan/linkspan/internal/gateway"
 )
 
 var updateReference = flag.Bool("update-reference", false, "write docs/flags.md instead of comparing it")
@@ -22,8 +24,12 @@ func TestFlagsReferenceIsCurrent(t *testing.T) {
 	root := newRootCommand(Streams{Out: io.Discard, Err: io.Discard}, "dev")
 	var doc bytes.Buffer
 	doc.WriteString("# Commands and flags\n\nGenerated from the code by `make generate` and compared in a test.\n")
-	describeFlags(&doc, "Flags of every command", root.PersistentFlags())
+	describeFlags(&doc, "Flags of every command of mirror", root.PersistentFlags())
 	for _, cmd := range root.Commands() {
+		describeCommand(&doc, cmd)
+	}
+	// The gateway is a program of its own, with no flags in common.
+	for _, cmd := range gateway.NewCommand(gateway.Streams{Out: io.Discard, Err: io.Discard}, "dev", nil).Commands() {
 		describeCommand(&doc, cmd)
 	}
 	const path = "../../docs/flags.md"

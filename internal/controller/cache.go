@@ -3,20 +3,23 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/mirror/egress"
 )
 
 // cacheOptions say what of the local cluster is held in memory: mirrors, Links, their Secrets, and
-// the names of namespaces. Nothing else is, however large the cluster.
+// the names of namespaces. Nothing else is, however large the cluster, but what egressCache says.
 func cacheOptions(namespace string) cache.Options {
 	mirrors := cache.ByObject{
 		Label: labels.SelectorFromSet(labels.Set{v1alpha3.LabelMirroredService: "true"}),
@@ -52,10 +55,31 @@ func declare(ctx context.Context, c cache.Cache) error {
 	return nil
 }
 
-// nameOnly keeps of a namespace whether it is there and whether it is going.
+// nameOnly keeps of a namespace whether it is there, whether it is going, and whether a Linkerd control
+// plane runs in it.
 func nameOnly(obj any) (any, error) {
 	if ns, ok := obj.(*metav1.PartialObjectMetadata); ok {
-		ns.Labels, ns.Annotations, ns.ManagedFields, ns.OwnerReferences = nil, nil, nil, nil
+		maps.DeleteFunc(ns.Labels, func(key, _ string) bool { return key != v1alpha3.LabelIsControlPlane })
+		ns.Annotations, ns.ManagedFields, ns.OwnerReferences = nil, nil, nil
 	}
 	return obj, nil
+}
+
+// egressCache holds the EndpointSlices of our egress. It is one of its own because a cache has one
+// selector for each kind, and the manager's picks the slices of mirrors.
+func egressCache(mgr ctrl.Manager, namespace, service string) (cache.Cache, error) {
+	selector, err := egress.Selector(service)
+	if err != nil {
+		return nil, fmt.Errorf("--egress-service: %w", err)
+	}
+	c, err := cache.New(mgr.GetConfig(), cache.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+		ReaderFailOnMissingInformer: true,
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		DefaultNamespaces:           map[string]cache.Config{namespace: {LabelSelector: selector}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing to watch the egress: %w", err)
+	}
+	return c, nil
 }

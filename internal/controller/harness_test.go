@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/internal/logging"
 	"github.com/linkspan/linkspan/test/rig"
 )
 
@@ -108,9 +109,12 @@ func (p *pair) run(t *testing.T, change ...func(*Options)) *process {
 	}
 	registry := prometheus.NewRegistry()
 	opts := Options{Namespace: p.links, AdminAddress: "0", LeaseDuration: 15 * time.Second, Registry: registry}
-	opts.Log = LogOptions{Level: "debug", Format: "text"}
+	opts.Log = logging.Options{Level: "debug", Format: "text"}
 	opts.Mirror.Workers = 4
 	opts.Mirror.MassDeletionHold = time.Hour
+	// As where clients have a Linkerd proxy; the tests of the egress say otherwise.
+	opts.Mirror.GatewayClients = v1alpha3.GatewayClientsMesh
+	opts.Mirror.EgressService, opts.Mirror.EgressPorts, opts.Mirror.EgressPortHold = "linkspan-egress", "20000-59999", time.Minute
 	opts.Probe.Default()
 	for _, c := range change {
 		c(&opts)
@@ -121,7 +125,7 @@ func (p *pair) run(t *testing.T, change ...func(*Options)) *process {
 		t.Fatal(err)
 	}
 	// Not Run: it sets the loggers of the whole process, under the feet of the rig's clients.
-	log, level := newLogger(opts.Log, started.log)
+	log, level := logging.New(opts.Log, started.log)
 	go func() { started.ended <- run(ctx, cfg, opts, log, level) }()
 	t.Cleanup(func() {
 		started.stop(t)

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/linkspan/linkspan/pkg/gateway/certs"
+	"github.com/linkspan/linkspan/pkg/gateway/egress"
+	"github.com/linkspan/linkspan/pkg/gateway/exports"
+	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	"github.com/linkspan/linkspan/pkg/link/remote"
 	"github.com/linkspan/linkspan/pkg/mirror"
 	"github.com/linkspan/linkspan/pkg/probe"
@@ -36,11 +39,37 @@ var descText = regexp.MustCompile(`(?s)^Desc\{fqName: "([^"]+)", help: "(.+?)"(?
 
 // docs/metrics.md lists every metric of ours: a metric without its line fails here (OBS-5, H8).
 func TestMetricsReferenceIsCurrent(t *testing.T) {
-	var all collectors
-	remote.NewMetrics(&all)
-	mirror.NewMetrics(&all)
-	probe.NewMetrics(&all)
+	var controller collectors
+	remote.NewMetrics(&controller)
+	mirror.NewMetrics(&controller)
+	probe.NewMetrics(&controller)
+	certs.NewMetrics(&controller, probeCertificates)
+	var gateway collectors
+	certs.NewMetrics(&gateway, "gateway")
+	egress.NewMetrics(&gateway)
+	exports.NewMetrics(&gateway)
+	stream.NewMetrics(&gateway)
 
+	doc := metricsHeader + describeMetrics(t, controller) + gatewayHeader + describeMetrics(t, gateway)
+	const path = "../../docs/metrics.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(doc), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	have, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(have), doc); diff != "" {
+		t.Errorf("docs/metrics.md is not current; run make generate (-have +want):\n%s", diff)
+	}
+}
+
+// describeMetrics makes a table of metrics, sorted by name.
+func describeMetrics(t *testing.T, all collectors) string {
+	t.Helper()
 	var lines []string
 	for _, m := range all {
 		ch := make(chan *prometheus.Desc, 16)
@@ -51,30 +80,15 @@ func TestMetricsReferenceIsCurrent(t *testing.T) {
 			if match == nil {
 				t.Fatalf("cannot read the description %s", d)
 			}
-			labels := strings.ReplaceAll(match[3], ",", "`, `")
-			lines = append(lines, fmt.Sprintf("| `%s` | %s | `%s` | %s |", match[1], kindOf(t, m), labels, match[2]))
+			labels := ""
+			if match[3] != "" {
+				labels = "`" + strings.ReplaceAll(match[3], ",", "`, `") + "`"
+			}
+			lines = append(lines, fmt.Sprintf("| `%s` | %s | %s | %s |\n", match[1], kindOf(t, m), labels, match[2]))
 		}
 	}
 	slices.Sort(lines)
-	var doc bytes.Buffer
-	doc.WriteString(metricsHeader)
-	for _, line := range lines {
-		doc.WriteString(line + "\n")
-	}
-	const path = "../../docs/metrics.md"
-	if *update {
-		if err := os.WriteFile(path, doc.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	have, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(have), doc.String()); diff != "" {
-		t.Errorf("docs/metrics.md is not current; run make generate (-have +want):\n%s", diff)
-	}
+	return "\n| Name | Kind | Labels | Meaning |\n| --- | --- | --- | --- |\n" + strings.Join(lines, "")
 }
 
 func kindOf(t *testing.T, c prometheus.Collector) string {
@@ -82,7 +96,7 @@ func kindOf(t *testing.T, c prometheus.Collector) string {
 	switch c.(type) {
 	case *prometheus.GaugeVec, prometheus.Gauge:
 		return "gauge"
-	case *prometheus.CounterVec:
+	case *prometheus.CounterVec, prometheus.Counter:
 		return "counter"
 	case *prometheus.HistogramVec:
 		return "histogram"
@@ -94,13 +108,21 @@ func kindOf(t *testing.T, c prometheus.Collector) string {
 
 const metricsHeader = `# Metrics
 
-Served as Prometheus text at ` + "`/metrics`" + ` of the admin address (` + "`:9999`" + ` by default). This page is generated from
-the code by ` + "`make generate`" + ` and compared in a test. A Link's series go when the Link goes.
+Served as Prometheus text at ` + "`/metrics`" + ` of the admin address. This page is generated from the code by
+` + "`make generate`" + ` and compared in a test.
+
+## Controller
+
+Its admin address is ` + "`:9999`" + ` by default. A Link's series go when the Link goes.
 
 Names without the prefix ` + "`linkspan_`" + ` are those of Linkerd's multicluster extension and keep its meaning.
 Beside these, controller-runtime's own metrics are served; ` + "`workqueue_depth{name=\"mirror\"}`" + ` is the number of
 services that wait for their turn.
+`
 
-| Name | Kind | Labels | Meaning |
-| --- | --- | --- | --- |
+const gatewayHeader = `
+## Gateway
+
+Its admin address is ` + "`:4191`" + ` by default. The ingress has those of exports, the egress those of egress ports, both have
+all others, with their own ` + "`side`" + `. Metrics of the process and of Go's runtime are served as well.
 `

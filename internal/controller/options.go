@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/linkspan/linkspan/internal/logging"
+	"github.com/linkspan/linkspan/pkg/gateway/certs"
 	"github.com/linkspan/linkspan/pkg/mirror"
 	"github.com/linkspan/linkspan/pkg/probe"
 )
@@ -31,10 +33,12 @@ type Options struct {
 	// QPS and Burst limit requests to the local API server; 0 means no limit.
 	QPS   float32
 	Burst int
-	Log   LogOptions
+	Log   logging.Options
 	// Mirror and Probe are the options of those packages.
 	Mirror mirror.Options
 	Probe  probe.Options
+	// ProbeCerts are shown to gateways by probes; without them probes are HTTP only.
+	ProbeCerts certs.Options
 
 	// Registry receives the metrics; the one that AdminAddress serves when nil.
 	Registry prometheus.Registerer
@@ -51,6 +55,7 @@ func (o *Options) Bind(fs *pflag.FlagSet, namespace string, inCluster bool) {
 	o.Log.Bind(fs)
 	o.Mirror.Bind(fs)
 	o.Probe.Bind(fs)
+	o.ProbeCerts.Bind(fs, "probe-")
 }
 
 // Validate checks every option once, before anything starts.
@@ -70,7 +75,11 @@ func (o *Options) Validate() error {
 		return errors.New("--kube-api-qps and --kube-api-burst: give 0 for no limit, or a positive number")
 	}
 	o.Mirror.OwnNamespace = o.Namespace
-	return errors.Join(o.Log.Validate(), o.Mirror.Validate(), o.Probe.Validate())
+	errs := []error{o.Log.Validate(), o.Mirror.Validate(), o.Probe.Validate()}
+	if o.ProbeCerts.Configured() {
+		errs = append(errs, o.ProbeCerts.Validate())
+	}
+	return errors.Join(errs...)
 }
 
 func (o *Options) registry() prometheus.Registerer {

@@ -28,9 +28,11 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/internal/logging"
 	"github.com/linkspan/linkspan/pkg/link"
 	"github.com/linkspan/linkspan/pkg/link/remote"
 	"github.com/linkspan/linkspan/pkg/mirror"
+	"github.com/linkspan/linkspan/pkg/mirror/egress"
 	"github.com/linkspan/linkspan/pkg/probe"
 )
 
@@ -47,7 +49,7 @@ func Run(ctx context.Context, cfg *rest.Config, opts Options, logTo io.Writer) e
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	log, level := newLogger(opts.Log, logTo)
+	log, level := logging.New(opts.Log, logTo)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	return run(ctx, cfg, opts, log, level)
@@ -62,7 +64,7 @@ func run(ctx context.Context, cfg *rest.Config, opts Options, log logr.Logger, l
 	if err := declare(ctx, mgr.GetCache()); err != nil {
 		return err
 	}
-	if err := wire(ctx, mgr, opts, log); err != nil {
+	if err := connectParts(ctx, mgr, opts, log); err != nil {
 		return err
 	}
 	go func() { ready.Store(mgr.GetCache().WaitForCacheSync(ctx)) }()
@@ -151,23 +153,37 @@ func writeLine(w io.Writer, text string) {
 	_, _ = fmt.Fprintln(w, text)
 }
 
-// wire connects the parts. The arrows between them are functions, so that none imports the next:
-// connections and probes tell the mirror controller, and all three tell the status writer.
-func wire(ctx context.Context, mgr ctrl.Manager, opts Options, log logr.Logger) error {
+// connectParts connects the parts. The arrows between them are functions, so that none imports the next:
+// connections, probes and the egress tell the mirror controller, and the first three tell the status writer.
+func connectParts(ctx context.Context, mgr ctrl.Manager, opts Options, log logr.Logger) error {
 	links := remote.NewLinks()
 	remoteMetrics := remote.NewMetrics(opts.registry())
 	status := &remote.StatusWriter{Log: log.WithName("status"), Client: mgr.GetClient(), Namespace: opts.Namespace, Links: links}
 
 	var mirrors *mirror.Reconciler
+	slices, err := egressCache(mgr, opts.Namespace, opts.Mirror.EgressService)
+	if err != nil {
+		return err
+	}
+	pods, err := egress.New(ctx, log.WithName("egress"), slices, func() { mirrors.EgressChanged() })
+	if err != nil {
+		return err
+	}
 	connections := remote.NewConnections(log.WithName("connection"), "linkspan-mirror", remoteMetrics, localIdentity(mgr.GetAPIReader()), remote.Events{
 		Link:    func(n link.Name) { mirrors.LinkChanged(n) },
 		Attempt: status.Changed,
 		Service: func(n link.Name, k remote.ServiceKey, initial bool) { mirrors.ServiceChanged(n, k, initial) },
 	})
-	gateways := probe.NewGateways(opts.Probe, log.WithName("probe"), probe.NewMetrics(opts.registry()), func(n link.Name) { mirrors.GatewayChanged(n) })
+	gateways, err := probing(mgr, opts, log.WithName("probe"), func(n link.Name) {
+		status.Verdict(n) // first: the egress goes by it, and clients come once the slices are written
+		mirrors.GatewayChanged(n)
+	})
+	if err != nil {
+		return err
+	}
 	mirrors = mirror.NewReconciler(opts.Mirror, mirror.Dependencies{
 		Log: log.WithName("mirror"), Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Links: links, Targets: connections,
-		Gateways: gateways, Events: mgr.GetEventRecorder("linkspan"), Metrics: mirror.NewMetrics(opts.registry()),
+		Gateways: gateways, Egress: pods, Events: mgr.GetEventRecorder("linkspan"), Metrics: mirror.NewMetrics(opts.registry()),
 		Status: status.Changed, Elected: mgr.Elected(), Now: time.Now,
 	})
 	status.Connections, status.Mirrors, status.Gateway = connections, mirrors.Report, gatewayReport(gateways)
@@ -179,7 +195,7 @@ func wire(ctx context.Context, mgr ctrl.Manager, opts Options, log logr.Logger) 
 	}
 	return errors.Join(
 		mirrors.SetupWithManager(ctx, mgr), controller.SetupWithManager(mgr),
-		mgr.Add(connections), mgr.Add(gateways), mgr.Add(status),
+		mgr.Add(pods), mgr.Add(connections), mgr.Add(gateways), mgr.Add(status),
 	)
 }
 

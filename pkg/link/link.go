@@ -6,6 +6,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/linkspan/linkspan/api/v1alpha3"
 )
 
 // Defaults of fields that a Link may leave empty (compat: Link v1alpha3).
@@ -44,6 +46,8 @@ type Link struct {
 
 	// Gateway is nil when the Link has no gateway.
 	Gateway *Gateway
+	// GatewayClients says who dials the gateway; unset leaves it to the installation.
+	GatewayClients Clients
 
 	// Exported and RemoteDiscovery select the target's services; never nil, and an absent or empty
 	// selector in the spec selects nothing.
@@ -83,6 +87,18 @@ type Probe struct {
 	// FailureThreshold is how many failures in a row mean dead, at least 1.
 	FailureThreshold int
 }
+
+// Clients says who dials a gateway for the clients of its mirrors.
+type Clients string
+
+// Who dials a gateway.
+const (
+	ClientsUnset Clients = ""
+	// ClientsMesh are clients with a Linkerd proxy, which dials the gateway itself.
+	ClientsMesh Clients = v1alpha3.GatewayClientsMesh
+	// ClientsEgress are clients without one, for which our egress dials the gateway.
+	ClientsEgress Clients = v1alpha3.GatewayClientsEgress
+)
 
 // Mode is how a mirror reaches the remote service.
 type Mode string

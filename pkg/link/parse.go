@@ -36,6 +36,7 @@ func Parse(obj *v1alpha3.Link) (Link, error) {
 	l.ControlPlaneNamespace = parseNamespace(spec.TargetClusterLinkerdNamespace, &ps)
 	l.CredentialsSecret = parseSecretName(spec.ClusterCredentialsSecret, &ps)
 	l.Gateway = parseGateway(spec, &ps)
+	l.GatewayClients = parseClients(obj.Annotations, &ps)
 	l.Exported = parseSelector("spec.selector", spec.Selector, &ps)
 	l.RemoteDiscovery = parseSelector("spec.remoteDiscoverySelector", spec.RemoteDiscoverySelector, &ps)
 	// Federated services have no value of their own yet, but a selector that cannot work is said now.
@@ -140,6 +141,19 @@ func parseRelease(annotations map[string]string, ps *problems) time.Time {
 		return time.Time{}
 	}
 	return t.UTC()
+}
+
+// parseClients takes an empty value for none, as one that was cleared is.
+func parseClients(annotations map[string]string, ps *problems) Clients {
+	value := strings.TrimSpace(annotations[v1alpha3.AnnotationGatewayClients])
+	switch clients := Clients(value); clients {
+	case ClientsUnset, ClientsMesh, ClientsEgress:
+		return clients
+	default:
+		ps.addValue("metadata.annotations["+v1alpha3.AnnotationGatewayClients+"]", value,
+			"must be "+v1alpha3.GatewayClientsMesh+" or "+v1alpha3.GatewayClientsEgress+"; without the annotation --gateway-clients of the controller decides")
+		return ClientsUnset
+	}
 }
 
 // parseGateway looks at the gateway's fields only when there is an address: Linkerd writes zeros

@@ -245,6 +245,12 @@ func TestParseRefuses(t *testing.T) {
 			},
 			[]string{"metadata.annotations[linkspan.io/release-mass-deletion]"},
 		},
+		"a way to the gateway that does not exist": {
+			func(l *v1alpha3.Link) {
+				l.Annotations = map[string]string{v1alpha3.AnnotationGatewayClients: "auto"}
+			},
+			[]string{"metadata.annotations[linkspan.io/gateway-clients]"},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -300,6 +306,27 @@ func TestParseEmptySelectors(t *testing.T) {
 				t.Errorf("mode is %q, want none", mode)
 			}
 		})
+	}
+}
+
+// Who dials the gateway is said by two words, and by none where the installation decides.
+func TestParseGatewayClients(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]link.Clients{
+		"mesh": link.ClientsMesh, " egress ": link.ClientsEgress, "": link.ClientsUnset,
+	} {
+		l, err := link.Parse(linkObject(func(l *v1alpha3.Link) {
+			l.Annotations = map[string]string{v1alpha3.AnnotationGatewayClients: value}
+		}))
+		if err != nil || l.GatewayClients != want {
+			t.Errorf("%q gives %q, %v; want %q", value, l.GatewayClients, err, want)
+		}
+	}
+	_, err := link.Parse(linkObject(func(l *v1alpha3.Link) {
+		l.Annotations = map[string]string{v1alpha3.AnnotationGatewayClients: "Mesh"}
+	}))
+	if err == nil || !strings.Contains(err.Error(), "must be mesh or egress") {
+		t.Errorf("error is %v, want one that names the values", err)
 	}
 }
 

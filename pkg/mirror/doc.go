@@ -12,6 +12,10 @@
 //
 // Locking: each struct has one mutex over its own fields and calls nothing while it holds it.
 //
-// It is a little larger than the 1,500 lines that a package should have; the parts that could leave
+// What is remembered of mirrors and namespaces beside the queue (locals, ports, meshes) follows the cache,
+// and no key is worked on before all that was there at the start is remembered: see follow.go. Which egress
+// port is whose is decided in pkg/mirror/ports, and which pods our egress has in pkg/mirror/egress.
+//
+// It is larger than the 1,500 lines that a package should have; the parts that could leave
 // (brake, writes, turnstile) have no user but the Reconciler.
 package mirror

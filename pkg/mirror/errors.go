@@ -89,7 +89,9 @@ func lookAgain(planned plan.Outcome) time.Duration {
 	switch {
 	case planned.Reason == v1alpha3.ReasonNameConflict:
 		return wait.Jitter(conflictRetry, 0.2)
-	case planned.Reason == v1alpha3.ReasonLimitReached, planned.State == plan.StateWaiting:
+	case planned.Reason == v1alpha3.ReasonEgressMissing:
+		return 0 // its pods wake it
+	case planned.Reason == v1alpha3.ReasonLimitReached, planned.Reason == v1alpha3.ReasonEgressPortsExhausted, planned.State == plan.StateWaiting:
 		return wait.Jitter(waitRetry, 0.2)
 	default:
 		return 0

@@ -40,7 +40,7 @@ func (r *Reconciler) observe(ctx context.Context, k Key, l link.Link) (plan.Inpu
 	if in.Remote, err = r.remote(ctx, k, l, in.Local); err != nil {
 		return in, err
 	}
-	return in, nil
+	return in, r.egressOf(ctx, types.NamespacedName{Namespace: k.Namespace, Name: l.MirrorName(k.Name)}, &in)
 }
 
 // local reads the mirror and its slices, and refuses a view that is older than our own writes.

@@ -6,8 +6,11 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/mirror/plan"
+	"github.com/linkspan/linkspan/pkg/mirror/ports"
 )
 
 // Options say what this installation lets linked clusters do to it.
@@ -26,11 +29,25 @@ type Options struct {
 	LocalNetworks []string
 	// MassDeletionHold is how long a mass deletion is held, 0 for ever.
 	MassDeletionHold time.Duration
+	// GatewayClients says who dials the gateways of Links that do not say so themselves: auto, mesh or egress.
+	GatewayClients string
+	// EgressService is the name, in our own namespace, of the Service whose slices list the pods of our egress.
+	EgressService string
+	// EgressPorts are the ports that the egress listens on, such as 20000-59999.
+	EgressPorts string
+	// MaxEgressPorts is the most egress ports that the mirrors of one Link may have, 0 for no limit.
+	MaxEgressPorts int
+	// EgressPortHold is how long a port of the egress rests before another mirror may have it.
+	EgressPortHold time.Duration
 	// OwnNamespace is where the controller runs; set by the caller, not by a flag.
 	OwnNamespace string
 
 	networks []netip.Prefix
+	ports    ports.Range
 }
+
+// clientsAuto is mesh where a Linkerd control plane runs, and egress elsewhere.
+const clientsAuto = "auto"
 
 // Bind declares the flags, with their defaults.
 func (o *Options) Bind(fs *pflag.FlagSet) {
@@ -40,6 +57,11 @@ func (o *Options) Bind(fs *pflag.FlagSet) {
 	fs.IntVar(&o.MaxMirrors, "max-mirrors", 10_000, "most mirrors that one Link may have; 0 means no limit")
 	fs.IntVar(&o.MaxEndpoints, "max-endpoints", 5_000, "most endpoints that one mirror may have; 0 means no limit")
 	fs.StringSliceVar(&o.LocalNetworks, "local-networks", nil, "pod and service ranges of this cluster, as CIDRs: endpoint addresses in them are refused")
+	fs.StringVar(&o.GatewayClients, "gateway-clients", clientsAuto, "who dials the gateways of Links without the annotation "+v1alpha3.AnnotationGatewayClients+": mesh for the Linkerd proxies of clients, egress for our own egress, auto for mesh where a Linkerd control plane runs and else egress")
+	fs.StringVar(&o.EgressService, "egress-service", "linkspan-egress", "Service, in the namespace of the Links, whose EndpointSlices list the pods of our egress")
+	fs.StringVar(&o.EgressPorts, "egress-ports", "20000-59999", "ports that our egress listens on, one for each port of a mirror that leads to it; from 1024 to 65535")
+	fs.IntVar(&o.MaxEgressPorts, "max-egress-ports", 20_000, "most egress ports that the mirrors of one Link may have, so that no target uses up all; 0 means no limit")
+	fs.DurationVar(&o.EgressPortHold, "egress-port-hold", time.Minute, "how long the egress port of a mirror that is gone rests before another mirror may have it")
 	fs.DurationVar(&o.MassDeletionHold, "mass-deletion-hold", time.Hour, "how long mirrors are kept when most of a Link's services are missing at once; 0 means until released by annotation")
 }
 
@@ -57,6 +79,9 @@ func (o *Options) Validate() error {
 	if o.MassDeletionHold < 0 {
 		return fmt.Errorf("--mass-deletion-hold is %s: give 0 to hold until released, or a positive duration", o.MassDeletionHold)
 	}
+	if err := o.validateEgress(); err != nil {
+		return err
+	}
 	o.networks = nil
 	for _, cidr := range o.LocalNetworks {
 		prefix, err := netip.ParsePrefix(cidr)
@@ -64,6 +89,28 @@ func (o *Options) Validate() error {
 			return fmt.Errorf("--local-networks: %q is no CIDR such as 10.42.0.0/16: %w", cidr, err)
 		}
 		o.networks = append(o.networks, prefix.Masked())
+	}
+	return nil
+}
+
+func (o *Options) validateEgress() error {
+	switch o.GatewayClients {
+	case clientsAuto, v1alpha3.GatewayClientsMesh, v1alpha3.GatewayClientsEgress:
+	default:
+		return fmt.Errorf("--gateway-clients is %q: give auto, mesh or egress", o.GatewayClients)
+	}
+	if problems := validation.IsDNS1123Label(o.EgressService); len(problems) > 0 {
+		return fmt.Errorf("--egress-service %q is no name of a Service: %s", o.EgressService, problems[0])
+	}
+	if o.MaxEgressPorts < 0 {
+		return fmt.Errorf("--max-egress-ports is %d: give 0 for no limit, or a positive number", o.MaxEgressPorts)
+	}
+	if o.EgressPortHold < 0 {
+		return fmt.Errorf("--egress-port-hold is %s: give 0 or a positive duration", o.EgressPortHold)
+	}
+	var err error
+	if o.ports, err = ports.ParseRange(o.EgressPorts); err != nil {
+		return fmt.Errorf("--egress-ports: %w", err)
 	}
 	return nil
 }

@@ -30,6 +30,18 @@ type record struct {
 	failing bool
 	// told holds the last event of each reason, so that a pass that changes nothing tells nothing.
 	told map[string]string
+	// way is how clients got there when the service was last looked at.
+	way way
+}
+
+// way is how clients get to the gateway, as far as it can change without the service: slices that follow
+// such a change are no repairs.
+type way struct {
+	// epoch is that of the egress's pods, where clients go by them.
+	epoch   uint64
+	clients link.Clients
+	// told is what the mirror says of its egress ports.
+	told string
 }
 
 func newOutcomes() *outcomes {
@@ -72,6 +84,23 @@ func (o *outcomes) differs(k Key, out plan.Outcome) bool {
 	return r == nil || r.Outcome != out
 }
 
+// goes says whether clients still get to a service the way they did at the last look.
+func (o *outcomes) goes(k Key, now way) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.byLink[k.Link][k.service()]
+	return r != nil && r.way == now
+}
+
+// went remembers the way of this look.
+func (o *outcomes) went(k Key, now way) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r := o.byLink[k.Link][k.service()]; r != nil {
+		r.way = now
+	}
+}
+
 // news returns the events that were not told before. Reasons that are over may be told again.
 func (o *outcomes) news(k Key, events []plan.Event) []plan.Event {
 	o.mu.Lock()
@@ -100,6 +129,21 @@ func (o *outcomes) waitingIn(namespace string) []Key {
 	for name, services := range o.byLink {
 		for s, r := range services {
 			if s.Namespace == namespace && r.State == plan.StateWaiting {
+				out = append(out, Key{Link: name, Namespace: s.Namespace, Name: s.Name})
+			}
+		}
+	}
+	return out
+}
+
+// with lists the services whose last outcome has a reason.
+func (o *outcomes) with(reason string) []Key {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []Key
+	for name, services := range o.byLink {
+		for s, r := range services {
+			if r.Reason == reason {
 				out = append(out, Key{Link: name, Namespace: s.Namespace, Name: s.Name})
 			}
 		}

@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,6 +16,7 @@ import (
 	"github.com/linkspan/linkspan/pkg/link"
 	"github.com/linkspan/linkspan/pkg/link/remote"
 	"github.com/linkspan/linkspan/pkg/mirror/plan"
+	"github.com/linkspan/linkspan/pkg/mirror/ports"
 	"github.com/linkspan/linkspan/pkg/probe"
 )
 
@@ -39,8 +41,10 @@ type Dependencies struct {
 	Targets Targets
 	// Gateways says which addresses a Link's gateway has and how they are.
 	Gateways Gateways
-	Events   events.EventRecorder
-	Metrics  *Metrics
+	// Egress is our egress in the local cluster.
+	Egress  Egress
+	Events  events.EventRecorder
+	Metrics *Metrics
 	// Elected is closed once this replica is the leader.
 	Elected <-chan struct{}
 	// Status is called when the report of a Link differs.
@@ -57,6 +61,7 @@ type Reconciler struct {
 	links    *remote.Links
 	targets  Targets
 	gateways Gateways
+	egress   Egress
 	events   events.EventRecorder
 	metrics  *Metrics
 	status   func(link.Name)
@@ -72,17 +77,22 @@ type Reconciler struct {
 	brake      *brake
 	outcomes   *outcomes
 	arrivals   *arrivals
+	ports      *ports.Allocator
+	meshes     *meshes
+	// egressEpoch counts changes of the egress's pods.
+	egressEpoch atomic.Uint64
 }
 
 // NewReconciler makes a Reconciler; SetupWithManager makes it run.
 func NewReconciler(opts Options, d Dependencies) *Reconciler {
 	r := &Reconciler{
 		opts: opts, log: d.Log, client: d.Client, live: d.Live, links: d.Links, targets: d.Targets,
-		gateways: d.Gateways, events: d.Events, metrics: d.Metrics, status: d.Status,
+		gateways: d.Gateways, egress: d.Egress, events: d.Events, metrics: d.Metrics, status: d.Status,
 		locals: newLocals(), indexed: func() bool { return false }, writes: newWrites(d.Now), conflicts: newConflicts(d.Now), confirming: newTurnstile(maxConfirming, maxConfirmingAll),
 		brake: newBrake(d.Now, opts.MassDeletionHold), outcomes: newOutcomes(), arrivals: newArrivals(d.Now),
-		elected: d.Elected,
+		elected: d.Elected, meshes: newMeshes(),
 	}
+	r.ports = ports.New(opts.ports, opts.MaxEgressPorts, opts.EgressPortHold, d.Now, r.portFreed)
 	r.queue.opened = func() {
 		for _, l := range r.links.All() {
 			r.LinkChanged(l.Name)
@@ -97,6 +107,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, k Key) (reconcile.Result, er
 	if !ok {
 		return reconcile.Result{}, nil // its Link is gone or was refused: what it left behind is kept
 	}
+	epoch := r.egressEpoch.Load()
 	in, err := r.observe(ctx, k, l)
 	if errors.Is(err, errStale) {
 		return reconcile.Result{RequeueAfter: staleRetry}, nil
@@ -106,13 +117,28 @@ func (r *Reconciler) Reconcile(ctx context.Context, k Key) (reconcile.Result, er
 	if err == nil {
 		p, writes, err = r.carryOut(ctx, k, in)
 	}
-	r.measure(k, l, in, p, writes, err)
+	by := wayOf(in, epoch)
+	r.measure(k, in, p, writes, by, err)
 	out, failing, result, err := verdict(p.Outcome, err)
 	r.settle(ctx, k, in, p, out, failing)
-	if left, held := r.brake.left(k.Link); held && out.State == plan.StateKept {
-		result.RequeueAfter = left // nothing else wakes it when the time of the hold is over
-	}
+	r.outcomes.went(k, by)
+	result.RequeueAfter = r.again(k, out, result.RequeueAfter)
 	return result, err
+}
+
+// again is when a service is looked at again, after its outcome is known to those who wake it: nothing
+// does when a hold, or the rest of a port, is over.
+func (r *Reconciler) again(k Key, out plan.Outcome, after time.Duration) time.Duration {
+	if left, held := r.brake.left(k.Link); held && out.State == plan.StateKept {
+		return left
+	}
+	if out.Reason != v1alpha3.ReasonEgressPortsExhausted {
+		return after
+	}
+	if wait, ok := r.ports.Next(); ok {
+		return min(after, max(wait, minBackoff))
+	}
+	return after
 }
 
 // carryOut computes a plan and applies it. When the mirror's name, or the last place for a mirror,
@@ -148,7 +174,7 @@ func (r *Reconciler) settle(ctx context.Context, k Key, in plan.Input, p plan.Pl
 	r.status(k.Link)
 }
 
-func (r *Reconciler) measure(k Key, l link.Link, in plan.Input, p plan.Plan, writes int, err error) {
+func (r *Reconciler) measure(k Key, in plan.Input, p plan.Plan, writes int, by way, err error) {
 	if err != nil {
 		return // the change is still to be answered
 	}
@@ -156,11 +182,12 @@ func (r *Reconciler) measure(k Key, l link.Link, in plan.Input, p plan.Plan, wri
 	if writes == 0 {
 		return
 	}
-	r.metrics.writes.WithLabelValues(l.Cluster).Add(float64(writes))
+	cluster := in.Link.Cluster
+	r.metrics.writes.WithLabelValues(cluster).Add(float64(writes))
 	if seen {
-		r.metrics.propagation.WithLabelValues(l.Cluster).Observe(took.Seconds())
-	} else if in.Local.Service != nil && p.Service == nil && len(p.Slices) > 0 && in.Remote.State == plan.Present && !r.outcomes.differs(k, p.Outcome) {
-		r.metrics.repairs.WithLabelValues(l.Cluster).Inc()
+		r.metrics.propagation.WithLabelValues(cluster).Observe(took.Seconds())
+	} else if r.outcomes.goes(k, by) && in.Local.Service != nil && p.Service == nil && len(p.Slices) > 0 && in.Remote.State == plan.Present && !r.outcomes.differs(k, p.Outcome) {
+		r.metrics.repairs.WithLabelValues(cluster).Inc()
 	}
 }
 
@@ -190,6 +217,7 @@ func (r *Reconciler) Forget(l link.Link) {
 	r.conflicts.forget(l.Name)
 	r.arrivals.forget(l.Name)
 	r.brake.forget(l.Name)
+	r.ports.ReleaseUnseen()
 	r.writes.sweep()
 	r.metrics.forget(l.Cluster)
 }

@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,35 +60,14 @@ func (r *Reconciler) watch(ctx context.Context, mgr ctrl.Manager, c controller.T
 			return fmt.Errorf("watching for the mirror controller: %w", err)
 		}
 	}
-	services, err := mgr.GetCache().GetInformer(ctx, &corev1.Service{})
+	remembered, err := r.follow(ctx, mgr.GetCache(), namespaces)
 	if err != nil {
-		return fmt.Errorf("watching mirrors: %w", err)
+		return err
 	}
-	registered, err := services.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { r.index(obj, r.locals.add) },
-		UpdateFunc: func(old, obj any) {
-			r.index(old, r.locals.remove)
-			r.index(obj, r.locals.add)
-		},
-		DeleteFunc: func(obj any) { r.index(obj, r.locals.remove) },
-	})
-	if err != nil {
-		return fmt.Errorf("watching mirrors: %w", err)
+	if err := c.Watch(remembered); err != nil {
+		return fmt.Errorf("watching for the mirror controller: %w", err)
 	}
-	r.indexed = registered.HasSynced
 	return nil
-}
-
-func (r *Reconciler) index(obj any, change func(string, remote.ServiceKey)) {
-	if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
-		obj = gone.Obj
-	}
-	if o, ok := obj.(client.Object); ok {
-		// A copy of a mirror under another name is not the mirror.
-		if cluster, key, ok := mirrored(o); ok && o.GetName() == (link.Link{Cluster: cluster}).MirrorName(key.Name) {
-			change(cluster, key)
-		}
-	}
 }
 
 // keysOf wakes the key of a local object. Both states of an object that changed are mapped, so that one

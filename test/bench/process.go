@@ -45,6 +45,7 @@ func (w *world) startController(ctx context.Context, name string) (*process, err
 	args := []string{
 		"controller", "--kubeconfig", w.kubeconfig, "--namespace", linksNamespace, "--leader-elect",
 		"--admin-address", admin, "--workers", strconv.Itoa(w.opts.workers), "--log-level", "warn",
+		"--gateway-clients", "mesh",
 	}
 	program, environment := w.program, os.Environ()
 	if w.opts.profile != "" {

@@ -74,13 +74,19 @@ func embeddedAddress(ip netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// admit says whether an address may be in the mirror, and counts it.
+// admit says whether a gateway's address may be in the mirror, and counts it.
 func (p *pass) admit(ip netip.Addr) bool {
-	if cause := RefusedAddress(ip, p.in.Policy.LocalNetworks); cause != "" {
+	return !p.refusesGateway(ip) && p.withinLimit(1, ip.String())
+}
+
+// refusesGateway says whether a gateway's address may not be used, and counts it once.
+func (p *pass) refusesGateway(ip netip.Addr) bool {
+	cause := RefusedAddress(ip, p.in.Policy.LocalNetworks)
+	if cause != "" && !p.refusedGateway[ip] {
+		p.refusedGateway[ip] = true
 		p.endpoints.add(cause, ip.String())
-		return false
 	}
-	return p.withinLimit(1, ip.String())
+	return cause != ""
 }
 
 // withinLimit counts an endpoint of so many addresses, unless that would be one too many.

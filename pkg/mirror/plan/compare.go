@@ -116,5 +116,5 @@ func endpointEqual(have, want *discoveryv1.Endpoint) bool {
 		ptr.Equal(have.Conditions.Serving, want.Conditions.Serving) &&
 		ptr.Equal(have.Conditions.Terminating, want.Conditions.Terminating) &&
 		ptr.Equal(have.Hostname, want.Hostname) && ptr.Equal(have.Zone, want.Zone) &&
-		have.NodeName == nil && have.TargetRef == nil && have.Hints == nil
+		ptr.Equal(have.NodeName, want.NodeName) && have.TargetRef == nil && have.Hints == nil
 }

@@ -2,11 +2,13 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	discoveryv1ac "k8s.io/client-go/applyconfigurations/discovery/v1"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
@@ -54,6 +56,10 @@ type pass struct {
 	used int
 	// claimed are the names that slices of this plan have: no two may share one.
 	claimed map[string]bool
+	// refusedGateway are the gateway's addresses that were counted in endpoints.
+	refusedGateway map[netip.Addr]bool
+	// pods are those of the egress that may be listed, sorted, each address once.
+	pods []EgressPod
 }
 
 func newPass(in Input) *pass {
@@ -65,6 +71,9 @@ func newPass(in Input) *pass {
 		ready:   map[string]bool{},
 		deleted: map[string]bool{},
 		claimed: map[string]bool{},
+
+		refusedGateway: map[netip.Addr]bool{},
+		pods:           usablePods(in.Egress.Pods),
 	}
 	switch svc := in.Local.Service; {
 	case in.Local.Foreign:
@@ -166,15 +175,25 @@ func (p *pass) present() {
 		State: StateMirrored, Mode: mode, Reason: v1alpha3.ReasonMirrored,
 		Message: fmt.Sprintf("mirrored as %s", p.mirror),
 	}
+	if p.kindFor(mode) != kindEgress {
+		return
+	}
+	if message, missing := p.warnOfEgress(); missing {
+		p.plan.Outcome.State, p.plan.Outcome.Reason, p.plan.Outcome.Message = StateWaiting, v1alpha3.ReasonEgressMissing, message
+	}
 }
 
-// keep leaves a mirror as it is. Its endpoints still follow the gateway, and the remote slices while
+// keep leaves a mirror as it is. Its endpoints still follow the gateway and the egress, and the remote slices while
 // those are known: addresses of pods that are gone are soon those of others.
 func (p *pass) keep() {
 	switch {
 	case p.own.DeletionTimestamp != nil:
 	case modeOf(p.own) == link.ModeGateway:
 		p.followGateway()
+		p.followEgress()
+		if p.in.Clients == link.ClientsEgress {
+			p.warnOfEgress()
+		}
 	case p.remoteState() == Present && p.own.Annotations[v1alpha3.AnnotationAppliedHash] != "":
 		p.reconcileSlices(link.ModeRemoteDiscovery, p.own.Spec.Ports)
 	}
@@ -189,6 +208,11 @@ func (p *pass) finish() Plan {
 		p.warn(v1alpha3.ReasonMetadataDropped, "labels or annotations were left out of the mirror: "+
 			p.metadata.String()+"; shorten or correct them on the exported Service, or exclude them in the Link")
 	}
+	// What becomes ready is written before what ceases to be: endpoints that move from one slice to another
+	// leave no moment without any.
+	slices.SortStableFunc(p.plan.Slices, func(a, b *discoveryv1ac.EndpointSliceApplyConfiguration) int {
+		return boolCompare(p.ready[*b.Name], p.ready[*a.Name])
+	})
 	p.plan.Outcome.Ready = p.readyAfter()
 	p.plan.Outcome.Message = bounded(p.plan.Outcome.Message)
 	for i := range p.plan.Events {

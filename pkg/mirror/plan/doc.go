@@ -27,9 +27,20 @@
 // different, which finds what others changed. What others added is not looked at and so survives.
 // The two atomic lists of a slice, ports and endpoints, are compared exactly.
 //
+// # Three kinds of slices
+//
+// Pod to pod they list the remote pods (<mirror>-<digest>). In gateway mode they list the addresses of the
+// target's gateway (<mirror>-gateway-…), where clients have a Linkerd proxy that dials it; or the pods of our
+// own egress in this cluster (<mirror>-egress-…), which dial it for clients that have none. The egress tells
+// mirrors apart by the port that a client connects to, so each port of such a mirror has a port there of its
+// own, in the annotation linkspan.io/egress-ports. Which port is not decided here: see EgressPortsNeeded.
+//
 // # Order
 //
-// Slices of a new mode are in place, and judged by the probe where there is one, before those of the
-// old mode go; Linkerd's Endpoints go by the same rule when a mirror is adopted. So a mirror that had
-// ready endpoints keeps some throughout.
+// Slices of a new kind are in place, and judged by the probe where there is one, before those of the
+// old kind go; Linkerd's Endpoints go by the same rule when a mirror is adopted. So a mirror that had
+// ready endpoints keeps some throughout. The annotation of the egress comes before the slices that lead to
+// it, and goes after them.
+//
+// The package is larger than the 1,500 lines that one should have: all of it is one computation.
 package plan

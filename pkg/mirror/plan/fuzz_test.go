@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
@@ -30,22 +31,43 @@ const changes = 8
 // applies each plan to a stand-in for the local cluster, and holds every plan against the properties
 // of the architecture's first decision.
 func FuzzCompute(f *testing.F) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 400 {
-		seed := make([]byte, 40+r.IntN(1200))
-		for i := range seed {
-			seed[i] = byte(r.Uint32())
-		}
+	for seed := range seeds(400) {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		w := newWorld(t, &source{data: data})
-		for range changes {
-			w.round()
-			w.change()
+	f.Fuzz(func(t *testing.T, data []byte) { run(t, &source{data: data}) })
+}
+
+// FuzzWays does the same in worlds where little is refused, so that the ways from one kind of slices to
+// another are gone often: through gateways, through the egress and pod to pod.
+func FuzzWays(f *testing.F) {
+	for seed := range seeds(150) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { run(t, &source{data: data, calm: true}) })
+}
+
+func seeds(n int) iter.Seq[[]byte] {
+	r := rand.New(rand.NewPCG(1, 2))
+	return func(yield func([]byte) bool) {
+		for range n {
+			seed := make([]byte, 40+r.IntN(1200))
+			for i := range seed {
+				seed[i] = byte(r.Uint32())
+			}
+			if !yield(seed) {
+				return
+			}
 		}
+	}
+}
+
+func run(t *testing.T, s *source) {
+	w := newWorld(t, s)
+	for range changes {
 		w.round()
-	})
+		w.change()
+	}
+	w.round()
 }
 
 // world is an input that changes, and the cluster that its plans are applied to.
@@ -123,6 +145,7 @@ func (w *world) compute() plan.Plan {
 	w.checkUnknown(p)
 	w.checkAddresses(p)
 	w.checkVerdicts(p)
+	w.checkEgress(p)
 	w.checkAdoption(p)
 	w.checkModes(p)
 	reasons := map[string]bool{}
@@ -175,7 +198,8 @@ func (w *world) checkTargets(p plan.Plan) {
 	}
 }
 
-// checkUnknown: without word from the target nothing is deleted, and only gateway slices may change.
+// checkUnknown: without word from the target nothing is deleted, and only slices that lead to the
+// gateway, by itself or by the egress, may change.
 func (w *world) checkUnknown(p plan.Plan) {
 	if w.in.Remote.State != plan.Unknown || w.in.Link.Deleting {
 		return
@@ -184,21 +208,28 @@ func (w *world) checkUnknown(p plan.Plan) {
 		w.t.Fatalf("the target is unknown and yet: %s", describe(p))
 	}
 	for _, s := range p.Slices {
-		if !isGateway(*s.Name) {
+		if !isGateway(*s.Name) && !isEgress(*s.Name) {
 			w.t.Fatalf("the target is unknown and yet slice %s changes", *s.Name)
 		}
 	}
 }
 
-// checkAddresses: no address of this cluster's own networks ever leaves it, limits hold.
+// checkAddresses: no address of this cluster's own networks ever leaves it, limits hold. Pods of the
+// egress are of this cluster, and in no target's gift.
 func (w *world) checkAddresses(p plan.Plan) {
 	own := netip.MustParsePrefix("10.96.0.0/16")
 	count := 0
 	for _, s := range p.Slices {
 		for _, e := range s.Endpoints {
 			for _, text := range e.Addresses {
-				count++
 				ip, err := netip.ParseAddr(text)
+				if isEgress(*s.Name) {
+					if err != nil || plan.RefusedAddress(ip, nil) != "" {
+						w.t.Fatalf("address %s in slice %s", text, *s.Name)
+					}
+					continue
+				}
+				count++
 				if err != nil || ip.Unmap().IsLoopback() || ip.IsUnspecified() || ip.Unmap().IsLinkLocalUnicast() ||
 					ip.Unmap().IsMulticast() || own.Contains(ip.Unmap()) || ip.Zone() != "" || ip.Is4In6() {
 					w.t.Fatalf("address %s in slice %s", text, *s.Name)
@@ -257,6 +288,116 @@ func (w *world) verdictsAwaited() bool {
 
 func isGateway(slice string) bool { return strings.Contains(slice, "-gateway-ipv") }
 
+func isEgress(slice string) bool { return strings.Contains(slice, "-egress-ipv") }
+
+// kind of a slice, and kind that a mirror's slices are to be.
+func kind(slice string) string {
+	switch {
+	case isGateway(slice):
+		return "gateway"
+	case isEgress(slice):
+		return "egress"
+	default:
+		return "direct"
+	}
+}
+
+func (w *world) kind(mode link.Mode) string {
+	switch {
+	case mode != link.ModeGateway:
+		return "direct"
+	case w.in.Clients == link.ClientsEgress:
+		return "egress"
+	default:
+		return "gateway"
+	}
+}
+
+// gatewayHealth: alive at one address is alive.
+func (w *world) gatewayHealth() plan.Health {
+	health := plan.HealthDead
+	if len(w.in.Gateway) == 0 {
+		health = plan.HealthUnknown
+	}
+	for _, a := range oneVerdict(w.in.Gateway) {
+		switch {
+		case plan.RefusedAddress(a.IP, w.in.Policy.LocalNetworks) != "" || a.Health == plan.HealthDead:
+		case a.Health == plan.HealthAlive:
+			return plan.HealthAlive
+		default:
+			health = plan.HealthUnknown
+		}
+	}
+	return health
+}
+
+// takesClients says whether an address is that of an egress pod which takes new clients, and
+// whether it is listed.
+func (w *world) takesClients(address string) (takes, listed bool) {
+	for _, pod := range w.in.Egress.Pods {
+		if pod.IP.Unmap().String() == address {
+			takes, listed = takes || (pod.Ready && !pod.Terminating), true
+		}
+	}
+	return takes, listed
+}
+
+func (w *world) podsUsable() bool {
+	return slices.ContainsFunc(w.in.Egress.Pods, func(pod plan.EgressPod) bool { return plan.RefusedAddress(pod.IP.Unmap(), nil) == "" })
+}
+
+// checkEgress: a slice that leads to the egress names pods that are listed, ready ones where the gateway
+// is alive and the remote service ready, and ports that are the mirror's; none names a gateway's identity,
+// and no mirror that serves otherwise leads to pods that its annotation has not told (MIR-12).
+func (w *world) checkEgress(p plan.Plan) {
+	was, before := false, false
+	for _, s := range w.in.Local.Slices {
+		if !isEgress(s.Name) || s.Labels[discoveryv1.LabelManagedBy] != v1alpha3.SliceManagedBy ||
+			s.Labels[v1alpha3.LabelClusterName] != w.in.Link.Cluster {
+			continue
+		}
+		before = true
+		for _, e := range s.Endpoints {
+			was = was || e.Conditions.Ready == nil || *e.Conditions.Ready || e.Conditions.Serving == nil || *e.Conditions.Serving
+		}
+	}
+	for _, s := range p.Slices {
+		if !isEgress(*s.Name) {
+			continue
+		}
+		if identity, ok := s.Annotations[v1alpha3.AnnotationRemoteGatewayIdentity]; ok {
+			w.t.Fatalf("slice %s names the identity %q", *s.Name, identity)
+		}
+		for _, port := range s.Ports {
+			if !slices.Contains(slices.Collect(maps.Values(w.in.Egress.Ports)), uint16(*port.Port)) {
+				w.t.Fatalf("slice %s has port %d, which the mirror does not have", *s.Name, *port.Port)
+			}
+		}
+		if own := w.in.Local.Service; own != nil && !before && own.Annotations[v1alpha3.AnnotationEgressPorts] !=
+			w.in.Egress.Ports.Of(w.in.Remote.Service.Spec.Ports).String() {
+			w.t.Fatalf("slice %s leads to pods that the mirror's annotation does not tell", *s.Name)
+		}
+		remote := s.Annotations[v1alpha3.AnnotationRemoteReady] == "true"
+		for _, e := range s.Endpoints {
+			w.checkPod(e, remote, was)
+		}
+	}
+}
+
+func (w *world) checkPod(e discoveryv1ac.EndpointApplyConfiguration, remote, was bool) {
+	takes, listed := w.takesClients(e.Addresses[0])
+	health := w.gatewayHealth()
+	open := w.in.Link.Gateway != nil && remote && (health == plan.HealthAlive || (health == plan.HealthUnknown && was))
+	ready, serving := *e.Conditions.Ready, *e.Conditions.Serving
+	switch {
+	case (ready || serving) && !open,
+		ready && *e.Conditions.Terminating,
+		w.podsUsable() && (!listed || ready != (takes && open)):
+		w.t.Fatalf("pod %s is ready %t, serving %t; gateway %s, remote %t, before %t, takes clients %t, listed %t",
+			e.Addresses[0], ready, serving, health, remote, was, takes, listed)
+	}
+}
+
 // checkAdoption: the hash that ends an adoption comes with the end of the Endpoints, which comes when
 // nothing else is left to be done.
 func (w *world) checkAdoption(p plan.Plan) {
@@ -278,7 +419,7 @@ func (w *world) checkAdoption(p plan.Plan) {
 // Pods that the target no longer has go at once.
 func (w *world) checkModes(p plan.Plan) {
 	made := slices.ContainsFunc(p.Slices, func(s *discoveryv1ac.EndpointSliceApplyConfiguration) bool {
-		return s.UID == nil && isGateway(*s.Name) == (p.Outcome.Mode == link.ModeGateway)
+		return s.UID == nil && kind(*s.Name) == w.kind(p.Outcome.Mode)
 	})
 	if !made || w.in.Remote.State != plan.Present || w.in.Link.Deleting {
 		return
@@ -300,22 +441,49 @@ func (w *world) checkModes(p plan.Plan) {
 	}
 	for _, s := range w.in.Local.Slices {
 		for _, e := range s.Endpoints {
-			if deleted[s.Name] && p.Outcome.Mode == link.ModeGateway && !isGateway(s.Name) && alive[e.Addresses[0]] && w.in.Policy.MaxEndpoints == 0 {
+			if !deleted[s.Name] {
+				delete(alive, e.Addresses[0]) // of two slices with one pod, the other stays
+			}
+		}
+	}
+	for _, s := range w.in.Local.Slices {
+		for _, e := range s.Endpoints {
+			if deleted[s.Name] && p.Outcome.Mode == link.ModeGateway && kind(s.Name) == "direct" && alive[e.Addresses[0]] && w.in.Policy.MaxEndpoints == 0 {
 				w.t.Fatalf("%s of slice %s goes in the plan that makes the gateway's slices", e.Addresses[0], s.Name)
 			}
 		}
-		if deleted[s.Name] && p.Outcome.Mode == link.ModeRemoteDiscovery && isGateway(s.Name) {
-			w.t.Fatalf("gateway slice %s goes in the plan that makes those of the pods", s.Name)
+		if deleted[s.Name] && kind(s.Name) != "direct" && kind(s.Name) != w.kind(p.Outcome.Mode) && w.stillLeads(s, p.Outcome.Mode) {
+			w.t.Fatalf("slice %s goes in the plan that makes those of the mode", s.Name)
 		}
 	}
 }
 
-// checkFresh: with every verdict known, the mirror is what it would be had there been nothing before.
+// stillLeads says whether a slice of another kind than the mirror's leads anywhere yet. One whose name
+// and family disagree was never ours to begin with.
+func (w *world) stillLeads(s *discoveryv1.EndpointSlice, mode link.Mode) bool {
+	if strings.HasSuffix(s.Name, "ipv6") && s.AddressType == discoveryv1.AddressTypeIPv4 {
+		return false
+	}
+	return mode == link.ModeRemoteDiscovery || slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool {
+		takes, _ := w.takesClients(e.Addresses[0])
+		return takes || slices.ContainsFunc(oneVerdict(w.in.Gateway), func(a plan.GatewayAddress) bool {
+			return a.IP.String() == e.Addresses[0] && a.Health != plan.HealthDead && plan.RefusedAddress(a.IP, w.in.Policy.LocalNetworks) == ""
+		})
+	})
+}
+
+// checkFresh: with every verdict known, and a pod of the egress that takes clients where one is needed,
+// the mirror is what it would be had there been nothing before.
 func (w *world) checkFresh() {
 	in := w.in
 	in.Local = w.cluster.local()
 	if out := plan.Compute(in).Outcome; out.State != plan.StateMirrored || (out.Mode == link.ModeGateway && len(in.Gateway) == 0) ||
 		slices.ContainsFunc(in.Gateway, func(a plan.GatewayAddress) bool { return a.Health == plan.HealthUnknown }) {
+		return
+	}
+	if w.kind(plan.Compute(in).Outcome.Mode) == "egress" && !slices.ContainsFunc(in.Egress.Pods, func(pod plan.EgressPod) bool {
+		return pod.Ready && !pod.Terminating && plan.RefusedAddress(pod.IP.Unmap(), nil) == ""
+	}) {
 		return
 	}
 	fresh := newCluster(plan.Local{})
@@ -334,6 +502,11 @@ func content(c *cluster) map[string][]string {
 	svc := c.service.DeepCopy()
 	delete(svc.Labels, "somebody/else")
 	delete(svc.Annotations, v1alpha3.AnnotationRemoteResourceVersion)
+	if !slices.ContainsFunc(slices.Collect(maps.Values(c.slices)), func(s *discoveryv1.EndpointSlice) bool {
+		return isEgress(s.Name) && s.Labels[discoveryv1.LabelManagedBy] == v1alpha3.SliceManagedBy
+	}) {
+		delete(svc.Annotations, v1alpha3.AnnotationEgressPorts) // put there by hand, as any other annotation of somebody's
+	}
 	for i := range svc.Spec.Ports {
 		if p := &svc.Spec.Ports[i]; p.AppProtocol != nil && *p.AppProtocol == "example.com/other" {
 			p.AppProtocol = nil
@@ -387,7 +560,23 @@ func (w *world) mayNotGap() bool {
 		return a.Health != plan.HealthDead && plan.RefusedAddress(a.IP, in.Policy.LocalNetworks) == ""
 	})
 	in.Local = w.cluster.local()
-	return alive && plan.Compute(in).Outcome.State == plan.StateMirrored && w.mirrorExists() && w.directReady() && !w.gatewayChanged()
+	out := plan.Compute(in).Outcome
+	return alive && (out.State == plan.StateMirrored || out.Reason == v1alpha3.ReasonEgressMissing) &&
+		w.mirrorExists() && w.directReady() && !w.gatewayChanged() && !w.egressChanged()
+}
+
+// egressChanged: the mirror was ready by pods of the egress that take no clients any more. While none is
+// listed at all, they still serve.
+func (w *world) egressChanged() bool {
+	for _, s := range w.cluster.slices {
+		for _, e := range s.Endpoints {
+			takes, _ := w.takesClients(e.Addresses[0])
+			if isEgress(s.Name) && w.podsUsable() && !takes {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // oneVerdict drops what a resolver says of an address after the first time.
@@ -444,7 +633,11 @@ func (w *world) gatewayChanged() bool {
 // change alters one thing, as users, targets, gateways and other controllers do.
 func (w *world) change() {
 	s := w.s
-	switch s.intn(12) {
+	switch s.intn(16) {
+	case 12, 13:
+		w.in.Clients = s.clients()
+	case 14, 15:
+		w.in.Egress = s.egress()
 	case 0, 1, 2:
 		w.in.Remote = s.remote()
 	case 3, 4:
@@ -465,7 +658,7 @@ func (w *world) change() {
 	case 10:
 		w.in.Policy = s.policy()
 	case 11:
-		w.in.Link.Deleting = s.intn(4) == 0
+		w.in.Link.Deleting = s.intn(4) == 0 && !s.calm
 	}
 }
 
@@ -473,7 +666,11 @@ func (w *world) change() {
 func (w *world) drift() {
 	s, c := w.s, w.cluster
 	if c.service != nil && w.otherService == nil {
-		switch s.intn(6) {
+		switch s.intn(8) {
+		case 6:
+			c.service.Annotations[v1alpha3.AnnotationEgressPorts] = pick(s, "80=20999", "", "a=b,80=20080")
+		case 7:
+			delete(c.service.Annotations, v1alpha3.AnnotationEgressPorts)
 		case 0:
 			c.service.Labels["somebody/else"] = "was-here"
 		case 1:
@@ -523,6 +720,7 @@ func copyInput(in plan.Input) plan.Input {
 	out.Remote.Slices = copySlices(in.Remote.Slices)
 	out.Local.Slices = copySlices(in.Local.Slices)
 	out.Gateway = slices.Clone(in.Gateway)
+	out.Egress.Pods, out.Egress.Ports = slices.Clone(in.Egress.Pods), maps.Clone(in.Egress.Ports)
 	if in.Link.Gateway != nil {
 		out.Link.Gateway = new(*in.Link.Gateway)
 	}

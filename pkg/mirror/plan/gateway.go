@@ -3,7 +3,6 @@ package plan
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -39,21 +38,6 @@ func GatewayReady(health Health, was, remoteReady bool) bool {
 	}
 }
 
-func (p *pass) isGatewaySlice(name string) bool {
-	return strings.HasPrefix(name, p.mirror+"-gateway-")
-}
-
-// gatewayChunks returns our existing gateway slices.
-func (p *pass) gatewayChunks() []*discoveryv1.EndpointSlice {
-	var have []*discoveryv1.EndpointSlice
-	for _, slice := range p.slices {
-		if p.isGatewaySlice(slice.Name) {
-			have = append(have, slice)
-		}
-	}
-	return have
-}
-
 // gatewaySlices are the slices of a mirror that goes through the gateway: its addresses, by family.
 func (p *pass) gatewaySlices(ports []corev1.ServicePort, remoteReady bool) []sliceIntent {
 	was := p.gatewayWas()
@@ -87,7 +71,7 @@ func (p *pass) gatewaySlices(ports []corev1.ServicePort, remoteReady bool) []sli
 // gatewayWas is the readiness of each gateway address in the slices that exist.
 func (p *pass) gatewayWas() map[netip.Addr]bool {
 	was := map[netip.Addr]bool{}
-	for _, slice := range p.gatewayChunks() {
+	for _, slice := range p.chunks(kindGateway) {
 		for i := range slice.Endpoints {
 			for _, text := range slice.Endpoints[i].Addresses {
 				if ip, err := netip.ParseAddr(text); err == nil {
@@ -140,12 +124,16 @@ func (p *pass) gatewayPorts(ports []corev1.ServicePort) []discoveryv1.EndpointPo
 		if protocolOf(port.Protocol) != corev1.ProtocolTCP {
 			continue
 		}
-		mapped = append(mapped, discoveryv1.EndpointPort{
-			Name: new(port.Name), Protocol: new(corev1.ProtocolTCP),
-			Port: new(int32(p.in.Link.Gateway.Port)), AppProtocol: appProtocol(port.AppProtocol),
-		})
+		mapped = append(mapped, gatewayPort(port, int32(p.in.Link.Gateway.Port)))
 	}
 	return mapped
+}
+
+// gatewayPort is a service port in a slice, with the number of whoever takes its connections.
+func gatewayPort(port corev1.ServicePort, number int32) discoveryv1.EndpointPort {
+	return discoveryv1.EndpointPort{
+		Name: new(port.Name), Protocol: new(corev1.ProtocolTCP), Port: new(number), AppProtocol: appProtocol(port.AppProtocol),
+	}
 }
 
 // gatewayJudged says whether gateway slices are as ready as they can be for now: every address has a
@@ -162,7 +150,7 @@ func (p *pass) gatewayJudged(intents []sliceIntent) bool {
 // followGateway updates the gateway slices of a mirror that is kept, and deletes none. Without slices
 // there is nothing to go by: whether the remote service was ready is written on them alone.
 func (p *pass) followGateway() {
-	have := p.gatewayChunks()
+	have := p.chunks(kindGateway)
 	if len(have) == 0 {
 		return
 	}
@@ -172,12 +160,8 @@ func (p *pass) followGateway() {
 		}
 		return
 	}
-	ready := recordedReady(have)
-	if p.remoteState() == Present {
-		ready = RemoteReady(p.in.Remote.Slices)
-	}
 	wanted := map[string]bool{}
-	p.applySlices(p.gatewaySlices(p.own.Spec.Ports, ready), wanted)
+	p.applySlices(p.gatewaySlices(p.own.Spec.Ports, p.keptReady(have)), wanted)
 	for _, slice := range have {
 		if !wanted[slice.Name] {
 			gone := p.asItIs(slice)
@@ -185,6 +169,15 @@ func (p *pass) followGateway() {
 			p.applySlice(gone)
 		}
 	}
+}
+
+// keptReady says whether the remote service of a mirror that is kept has a ready endpoint: what the
+// target says, and while it says nothing, what the slices say.
+func (p *pass) keptReady(have []*discoveryv1.EndpointSlice) bool {
+	if p.remoteState() == Present {
+		return RemoteReady(p.in.Remote.Slices)
+	}
+	return recordedReady(have)
 }
 
 // recordedReady is what the slices say of the remote service. Where somebody removed the annotation,

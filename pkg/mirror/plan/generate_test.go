@@ -20,6 +20,8 @@ import (
 type source struct {
 	data []byte
 	uids int
+	// calm makes what is mirrored, most of the time.
+	calm bool
 }
 
 func (s *source) intn(n int) int {
@@ -45,7 +47,7 @@ func selects(key, value string) labels.Selector {
 }
 
 func (s *source) input() plan.Input {
-	return plan.Input{
+	in := plan.Input{
 		Link: link.Link{
 			Name: "east", Namespace: "linkerd-multicluster", Cluster: "east", Domain: "cluster.local",
 			Gateway:             s.linkGateway(),
@@ -59,13 +61,19 @@ func (s *source) input() plan.Input {
 		LocalNamespace: pick(s, plan.NamespaceActive, plan.NamespaceActive, plan.NamespaceActive, plan.NamespaceMissing, plan.NamespaceTerminating),
 		Remote:         s.remote(),
 		Gateway:        s.gateway(),
+		Clients:        s.clients(),
+		Egress:         s.egress(),
 		Policy:         s.policy(),
 		Mirrors:        s.intn(3),
 	}
+	if s.calm {
+		in.Namespace, in.Name, in.LocalNamespace = "shop", "web", plan.NamespaceActive
+	}
+	return in
 }
 
 func (s *source) linkGateway() *link.Gateway {
-	if s.one(5) {
+	if s.one(5) && (!s.calm || s.one(3)) {
 		return nil
 	}
 	return &link.Gateway{
@@ -79,10 +87,18 @@ func (s *source) policy() plan.Policy {
 		CreateNamespaces:  s.one(3),
 		OwnNamespace:      "linkerd-multicluster",
 		AllowedNamespaces: pick(s, nil, []string{"kube-system"}),
-		MaxMirrors:        pick(s, 0, 0, 2),
+		MaxMirrors:        pick(s, 0, 0, 2) * s.harsh(),
 		MaxEndpoints:      pick(s, 0, 0, 0, 1, 5, 150),
 		LocalNetworks:     []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16")},
 	}
+}
+
+// harsh is nothing in a calm world.
+func (s *source) harsh() int {
+	if s.calm {
+		return 0
+	}
+	return 1
 }
 
 func (s *source) gateway() []plan.GatewayAddress {
@@ -96,8 +112,35 @@ func (s *source) gateway() []plan.GatewayAddress {
 	return addresses
 }
 
+func (s *source) clients() link.Clients {
+	return pick(s, link.ClientsMesh, link.ClientsEgress, link.ClientsUnset, link.ClientsEgress)
+}
+
+// egress has pods in the local networks too, which is where they belong, and a port for each port that a
+// service can have, unless there were too few.
+func (s *source) egress() plan.Egress {
+	e := plan.Egress{Service: "linkerd-multicluster/linkspan-egress", Exhausted: s.one(12)}
+	ports := pick(s, "80=20080,81=20081,82=20082", "80=20080,81=20081,82=20082", "80=20180,81=20080,82=20082")
+	if e.Exhausted {
+		ports = pick(s, "80=20080", "")
+	}
+	e.Ports = plan.ParseEgressPorts(ports)
+	for range s.intn(4) {
+		pod := plan.EgressPod{
+			IP:   netip.MustParseAddr(pick(s, "10.96.8.1", "10.96.8.2", "198.51.100.201", "2001:db8:42::1", "::ffff:10.96.8.3", "127.0.0.1")),
+			Zone: pick(s, "", "a"), Node: pick(s, "", "node-1"),
+		}
+		pod.Ready, pod.Serving, pod.Terminating = !s.one(3), !s.one(3), s.one(4)
+		e.Pods = append(e.Pods, pod)
+	}
+	return e
+}
+
 func (s *source) remote() plan.Remote {
 	state := pick(s, plan.Present, plan.Present, plan.Present, plan.Present, plan.Present, plan.Absent, plan.Unknown)
+	if s.calm && state == plan.Absent {
+		state = plan.Present
+	}
 	if state != plan.Present {
 		return plan.Remote{State: state}
 	}
@@ -110,6 +153,9 @@ func (s *source) remote() plan.Remote {
 }
 
 func (s *source) remoteService() *corev1.Service {
+	if s.calm {
+		return s.plainService()
+	}
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
 		Name: "web", Namespace: "shop", UID: "remote", ResourceVersion: fmt.Sprint(s.intn(100)),
 		Labels: map[string]string{
@@ -144,6 +190,19 @@ func (s *source) remoteService() *corev1.Service {
 		svc.Spec.SessionAffinityConfig = pick(s, nil, &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(pick[int32](s, 60, 0, 86401))}})
 	}
 	svc.Spec.TrafficDistribution = pick(s, nil, new("PreferClose"), new("PreferSameZone"), new("PreferSameNode"))
+	return svc
+}
+
+// plainService has nothing that could be refused.
+func (s *source) plainService() *corev1.Service {
+	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
+		Name: "web", Namespace: "shop", UID: "remote", ResourceVersion: fmt.Sprint(s.intn(100)),
+		Labels: map[string]string{v1alpha3.LabelExported: pick(s, "true", "remote-discovery", "true")},
+	}}
+	svc.Spec.ClusterIP = "10.0.0.1"
+	for i := range pick(s, 1, 2, 3) {
+		svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: fmt.Sprintf("p%d", i), Port: int32(80 + i)})
+	}
 	return svc
 }
 
@@ -205,7 +264,11 @@ func (s *source) local(in plan.Input) plan.Local {
 		Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP, ClusterIP: "10.96.7.7", Ports: []corev1.ServicePort{{Name: "old", Port: 81, Protocol: corev1.ProtocolTCP}}},
 	}
 	var l plan.Local
-	switch kind := s.intn(10); kind {
+	kind := s.intn(10)
+	if s.calm && kind < 8 {
+		kind = 0
+	}
+	switch kind {
 	case 0, 1, 2, 3:
 	case 4: // a user's
 		svc.Labels = map[string]string{"app": "mine"}
@@ -228,6 +291,12 @@ func (s *source) local(in plan.Input) plan.Local {
 	}
 	if s.one(4) {
 		l.Slices = append(l.Slices, s.localSlice(in, mirror+"-gateway-ipv6", v1alpha3.SliceManagedBy)) // of the wrong family
+	}
+	if s.one(6) {
+		l.Slices = append(l.Slices, s.localSlice(in, mirror+"-egress-ipv4", "somebody"))
+	}
+	if s.one(6) {
+		l.Slices = append(l.Slices, s.localSlice(in, mirror+"-egress-ipv6", v1alpha3.SliceManagedBy))
 	}
 	return l
 }

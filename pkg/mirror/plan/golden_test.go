@@ -29,6 +29,8 @@ type caseIn struct {
 	Service   string                    `json:"service"`
 	Namespace plan.NamespaceState       `json:"namespace"`
 	Gateway   []map[string]plan.Health  `json:"gateway"`
+	Clients   link.Clients              `json:"clients"`
+	Egress    caseEgress                `json:"egress"`
 	Policy    casePolicy                `json:"policy"`
 	Mirrors   int                       `json:"mirrors"`
 	Target    plan.RemoteState          `json:"target"`
@@ -50,6 +52,21 @@ type caseLink struct {
 type caseGateway struct {
 	Port     uint16 `json:"port"`
 	Identity string `json:"identity"`
+}
+
+// caseEgress is our own egress; its pods are ready unless they say otherwise.
+type caseEgress struct {
+	Pods      []casePod `json:"pods"`
+	Ports     string    `json:"ports"`
+	Exhausted bool      `json:"exhausted"`
+}
+
+type casePod struct {
+	IP          string `json:"ip"`
+	NotReady    bool   `json:"notReady"`
+	Terminating bool   `json:"terminating"`
+	Zone        string `json:"zone"`
+	Node        string `json:"node"`
 }
 
 type casePolicy struct {
@@ -235,6 +252,7 @@ func (file caseIn) input(t *testing.T) plan.Input {
 			MaxMirrors:        file.Policy.MaxMirrors, MaxEndpoints: file.Policy.MaxEndpoints,
 		},
 	}
+	in.Clients, in.Egress = file.Clients, file.Egress.input()
 	if in.LocalNamespace == "" {
 		in.LocalNamespace = plan.NamespaceActive
 	}
@@ -253,6 +271,18 @@ func (file caseIn) input(t *testing.T) plan.Input {
 		}
 	}
 	return in
+}
+
+func (c caseEgress) input() plan.Egress {
+	egress := plan.Egress{Service: "linkerd-multicluster/linkspan-egress", Ports: plan.ParseEgressPorts(c.Ports), Exhausted: c.Exhausted}
+	for _, pod := range c.Pods {
+		// A pod that ends is not ready and still serves.
+		egress.Pods = append(egress.Pods, plan.EgressPod{
+			IP: netip.MustParseAddr(pod.IP), Ready: !pod.NotReady && !pod.Terminating, Serving: !pod.NotReady, Terminating: pod.Terminating,
+			Zone: pod.Zone, Node: pod.Node,
+		})
+	}
+	return egress
 }
 
 // change applies a JSON merge patch to each object named; null deletes the object.

@@ -33,7 +33,7 @@ func (p *pass) obstacle() *obstacle {
 	if reason, message := Refusal(p.in.Link, p.in.Remote.Service); reason != "" {
 		return refused(reason, "%s", message)
 	}
-	for _, check := range []func() *obstacle{p.refusedName, p.refusedPlace, p.namespaceState, p.refusedCount} {
+	for _, check := range []func() *obstacle{p.refusedName, p.refusedPlace, p.namespaceState, p.refusedCount, p.egressExhausted} {
 		if o := check(); o != nil {
 			return o
 		}

@@ -60,6 +60,9 @@ func (p *pass) serviceIntent(mode link.Mode) *corev1ac.ServiceApplyConfiguration
 	}
 	annotations := p.copiedAnnotations()
 	annotations[v1alpha3.AnnotationRemoteServiceFQName] = p.fqName
+	if ports := p.egressAnnotation(mode); ports != "" {
+		annotations[v1alpha3.AnnotationEgressPorts] = ports
+	}
 
 	remote := &p.in.Remote.Service.Spec
 	spec := corev1ac.ServiceSpec().

@@ -3,6 +3,7 @@ package plan
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -38,32 +39,57 @@ type sliceIntent struct {
 }
 
 // reconcileSlices plans the slices of a mirror in a mode, and says whether they are settled: all in
-// place, and as ready as they can be. Those of the other mode stay until then (MIR-12).
+// place, and as ready as they can be. Those of other kinds stay until then (MIR-12).
 func (p *pass) reconcileSlices(mode link.Mode, ports []corev1.ServicePort) (settled bool) {
 	var want []sliceIntent
-	if mode == link.ModeGateway {
-		want = p.gatewaySlices(ports, RemoteReady(p.in.Remote.Slices))
+	kind, remoteReady := p.kindFor(mode), RemoteReady(p.in.Remote.Slices)
+	switch kind {
+	case kindGateway:
+		want = p.gatewaySlices(ports, remoteReady)
 		settled = p.gatewayJudged(want)
-	} else {
+	case kindEgress:
+		want, settled = p.egressIntents(ports, remoteReady)
+	case kindDirect:
 		want, settled = p.directSlices(), true
 	}
 	wanted := map[string]bool{}
 	if p.applySlices(want, wanted) {
 		settled = false
 	}
-	if !settled && mode == link.ModeGateway && p.hasDirect() {
-		// The pods still serve until the gateway does, and come and go meanwhile. The limit is one for
-		// each mode: counted together, the new mode's endpoints could push out the old one's.
-		p.used = 0
-		p.applySlices(p.directSlices(), wanted)
+	if !settled {
+		p.holdOthers(kind, ports, remoteReady, wanted)
 	}
 	for _, slice := range p.slices {
-		serving := !settled && mode != link.ModeGateway && p.isGatewaySlice(slice.Name)
-		if !wanted[slice.Name] && !serving {
+		if !wanted[slice.Name] {
 			p.deleteSlice(slice)
 		}
 	}
 	return settled
+}
+
+// holdOthers keeps the slices of other kinds, which serve until those of the mirror's kind do. It adds
+// their names to wanted.
+func (p *pass) holdOthers(kind sliceKind, ports []corev1.ServicePort, remoteReady bool, wanted map[string]bool) {
+	if kind == kindDirect {
+		// Only until the next pass, so they stay as they are.
+		for _, slice := range p.slices {
+			wanted[slice.Name] = wanted[slice.Name] || p.kindOf(slice.Name) != kindDirect
+		}
+		return
+	}
+	// Verdicts and pods may be waited for a while, and what is led to comes and goes meanwhile. The limit
+	// is one for each kind: counted together, the new endpoints could push out the old ones.
+	if p.has(kindDirect) {
+		p.used = 0
+		p.applySlices(p.directSlices(), wanted)
+	}
+	switch {
+	case kind == kindEgress && p.has(kindGateway):
+		p.used = 0
+		p.applySlices(p.gatewaySlices(ports, remoteReady), wanted)
+	case kind == kindGateway && p.has(kindEgress):
+		p.applySlices(p.egressSlices(ports, remoteReady), wanted)
+	}
 }
 
 // applySlices plans the writes of several slices and adds their names to wanted.
@@ -77,8 +103,55 @@ func (p *pass) applySlices(intents []sliceIntent, wanted map[string]bool) (chang
 	return changed
 }
 
-func (p *pass) hasDirect() bool {
-	return slices.ContainsFunc(p.slices, func(s *discoveryv1.EndpointSlice) bool { return !p.isGatewaySlice(s.Name) })
+// sliceKind says what the endpoints of a slice are.
+type sliceKind int
+
+const (
+	// kindDirect: the remote pods.
+	kindDirect sliceKind = iota
+	// kindGateway: the addresses of the target's gateway.
+	kindGateway
+	// kindEgress: the pods of our own egress.
+	kindEgress
+)
+
+// kindFor is the kind of slices that a mirror has in a mode.
+func (p *pass) kindFor(mode link.Mode) sliceKind {
+	switch {
+	case mode != link.ModeGateway:
+		return kindDirect
+	case p.in.Clients == link.ClientsEgress:
+		return kindEgress
+	default:
+		return kindGateway
+	}
+}
+
+// kindOf tells by a slice's name. What a target chooses is never in it but as a digest.
+func (p *pass) kindOf(name string) sliceKind {
+	switch {
+	case strings.HasPrefix(name, p.mirror+"-gateway-"):
+		return kindGateway
+	case strings.HasPrefix(name, p.mirror+"-egress-"):
+		return kindEgress
+	default:
+		return kindDirect
+	}
+}
+
+// chunks are our existing slices of a kind.
+func (p *pass) chunks(kind sliceKind) []*discoveryv1.EndpointSlice {
+	var have []*discoveryv1.EndpointSlice
+	for _, slice := range p.slices {
+		if p.kindOf(slice.Name) == kind {
+			have = append(have, slice)
+		}
+	}
+	return have
+}
+
+func (p *pass) has(kind sliceKind) bool {
+	return slices.ContainsFunc(p.slices, func(s *discoveryv1.EndpointSlice) bool { return p.kindOf(s.Name) == kind })
 }
 
 // sliceMetadata is all of a slice's intent but its endpoints.
@@ -127,7 +200,7 @@ func portIntent(port *discoveryv1.EndpointPort) *discoveryv1ac.EndpointPortApply
 }
 
 func endpointIntent(e *discoveryv1.Endpoint) *discoveryv1ac.EndpointApplyConfiguration {
-	ac := &discoveryv1ac.EndpointApplyConfiguration{Addresses: e.Addresses, Hostname: e.Hostname, Zone: e.Zone}
+	ac := &discoveryv1ac.EndpointApplyConfiguration{Addresses: e.Addresses, Hostname: e.Hostname, Zone: e.Zone, NodeName: e.NodeName}
 	if c := e.Conditions; c != (discoveryv1.EndpointConditions{}) {
 		ac.Conditions = &discoveryv1ac.EndpointConditionsApplyConfiguration{
 			Ready: c.Ready, Serving: c.Serving, Terminating: c.Terminating,

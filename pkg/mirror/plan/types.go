@@ -25,7 +25,11 @@ type Input struct {
 	// Gateway has one entry per resolved address of the Link's gateway; empty without a gateway, or
 	// before its names were first resolved.
 	Gateway []GatewayAddress
-	Policy  Policy
+	// Clients says who dials the gateway; unset means mesh.
+	Clients link.Clients
+	// Egress is our egress in the local cluster. With ClientsMesh it matters as long as slices lead to it.
+	Egress Egress
+	Policy Policy
 	// Mirrors is how many mirrors of this Link exist, this one included if it does.
 	Mirrors int
 }

@@ -1,4 +1,4 @@
-package controller
+package logging
 
 import (
 	"fmt"
@@ -14,20 +14,22 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// LogOptions say how to log.
-type LogOptions struct {
-	Level  string
+// Options say how to log.
+type Options struct {
+	// Level is error, warn, info or debug.
+	Level string
+	// Format is text or json.
 	Format string
 }
 
-// Bind declares the flags.
-func (o *LogOptions) Bind(fs *pflag.FlagSet) {
+// Bind declares the flags --log-level and --log-format, with their defaults.
+func (o *Options) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Level, "log-level", "info", "error, warn, info or debug; can be changed for a while at /log-level of the admin address")
 	fs.StringVar(&o.Format, "log-format", "text", "text or json")
 }
 
-// Validate checks both options.
-func (o *LogOptions) Validate() error {
+// Validate checks both options. Its error names the flag and what it takes.
+func (o *Options) Validate() error {
 	if _, err := parseLevel(o.Level); err != nil {
 		return fmt.Errorf("--log-level: %w", err)
 	}
@@ -52,8 +54,8 @@ func parseLevel(s string) (slog.Level, error) {
 	}
 }
 
-// level is the log level, which can be changed for a while (LOG-3).
-type level struct {
+// Level is the log level, which can be changed for a while (LOG-3). New makes one.
+type Level struct {
 	configured slog.Level
 	current    slog.LevelVar
 
@@ -61,9 +63,10 @@ type level struct {
 	reset *time.Timer
 }
 
-func newLogger(o LogOptions, w io.Writer) (logr.Logger, *level) {
+// New makes a logger that writes to w and follows the level. The options are valid.
+func New(o Options, w io.Writer) (logr.Logger, *Level) {
 	configured, _ := parseLevel(o.Level) // checked by Validate
-	l := &level{configured: configured}
+	l := &Level{configured: configured}
 	l.current.Set(configured)
 	options := &slog.HandlerOptions{Level: &l.current}
 	var h slog.Handler = slog.NewTextHandler(w, options)
@@ -81,7 +84,7 @@ const (
 
 // ServeHTTP shows the level (GET) or changes it for a while: PUT /log-level?level=debug&for=10m.
 // Only from the pod itself, for example through a port-forward (SEC-6).
-func (l *level) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (l *Level) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !fromLoopback(req.RemoteAddr) {
 		http.Error(w, "the log level can be changed from the pod itself only: use kubectl port-forward", http.StatusForbidden)
 		return
@@ -97,10 +100,10 @@ func (l *level) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "use GET or PUT", http.StatusMethodNotAllowed)
 		return
 	}
-	writeLine(w, l.current.Level().String())
+	_, _ = fmt.Fprintln(w, l.current.Level().String()) // a client that is gone misses nothing
 }
 
-func (l *level) change(name, period string) error {
+func (l *Level) change(name, period string) error {
 	next, err := parseLevel(name)
 	if err != nil {
 		return fmt.Errorf("level: %w", err)

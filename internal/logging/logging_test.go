@@ -1,4 +1,4 @@
-package controller
+package logging
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ func TestLogLevelHandler(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, l := newLogger(LogOptions{Level: "info", Format: "text"}, &bytes.Buffer{})
+			_, l := New(Options{Level: "info", Format: "text"}, &bytes.Buffer{})
 			req := httptest.NewRequestWithContext(t.Context(), c.method, "/log-level?"+c.query, http.NoBody)
 			req.RemoteAddr = c.from
 			answer := httptest.NewRecorder()
@@ -58,7 +58,7 @@ func TestLogLevelGoesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log, l := newLogger(LogOptions{Level: "warn", Format: "json"}, &out)
+		log, l := New(Options{Level: "warn", Format: "json"}, &out)
 		expect := func(want slog.Level) {
 			t.Helper()
 			if got := l.current.Level(); got != want {
