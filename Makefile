@@ -26,13 +26,13 @@ RIG_TIMEOUT ?= 15m
 help: ## Explain the targets.
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Use
 
 .PHONY: build
-build: ## Build bin/mirror.
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/mirror ./cmd/mirror
+build: ## Build bin/mirror and bin/gateway.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/mirror ./cmd/gateway
 
 .PHONY: demo
 demo: build ## Link two real API servers and mirror services; stays up until Ctrl-C (ARGS=--exit ends by itself).
@@ -63,6 +63,10 @@ test-min: ## Run the tests against API servers of the oldest version supported, 
 .PHONY: bench
 bench: kube ## Measure against real API servers and print a table (SERVICES=5000 for more).
 	SERVICES=$(SERVICES) $(GO) run ./test/bench $(ARGS)
+
+.PHONY: bench-gateway
+bench-gateway: kube ## Measure the gateway beside HAProxy and print a table (SECONDS=1 ROUNDS=1 for a look).
+	$(GO) run ./test/gatewaybench $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME=20s (FUZZ=name picks some).
