@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,25 +16,31 @@ import (
 
 const (
 	programMirror  = "mirror"
+	programGateway = "gateway"
 	programKubectl = "kubectl"
 
-	// stopPatience is how long the controller may take to end.
+	// stopPatience is how long a process may take to end.
 	stopPatience = 20 * time.Second
-	// logTail is how many lines of the controller's log a failure shows.
-	logTail = 15
+	// logTail is how many lines of each process's log a failure shows.
+	logTail = 10
+	// waitPatience and waitInterval are for what no watch can tell.
+	waitPatience = 30 * time.Second
+	waitInterval = 10 * time.Millisecond
 )
 
 // shell runs the real commands and shows them. It is the environment that they run in.
 type shell struct {
 	tell     *teller
-	programs map[string]string // name to path
+	dir      string            // where commands run
+	programs map[string]string // name to absolute path
 	env      []string
 }
 
-func newShell(tell *teller, mirror, kubectl, dir string, kubeconfigs ...string) *shell {
+func newShell(tell *teller, dir string, programs map[string]string, kubeconfigs ...string) *shell {
 	return &shell{
 		tell:     tell,
-		programs: map[string]string{programMirror: mirror, programKubectl: kubectl},
+		dir:      dir,
+		programs: programs,
 		env: append(os.Environ(),
 			"KUBECONFIG="+strings.Join(kubeconfigs, string(os.PathListSeparator)),
 			"KUBECACHEDIR="+filepath.Join(dir, "kubectl-cache")),
@@ -76,42 +83,82 @@ func (s *shell) command(ctx context.Context, words []string) (*exec.Cmd, error) 
 		return nil, fmt.Errorf("the demo has no program %s", words[0])
 	}
 	cmd := exec.CommandContext(ctx, path, words[1:]...)
-	cmd.Env = s.env
+	cmd.Env, cmd.Dir = s.env, s.dir
 	cmd.SysProcAttr = childAttributes()
 	return cmd, nil
 }
 
+// output says where a background command writes, as paths in the folder that it runs in. Without out,
+// everything is in log.
+type output struct{ out, log string }
+
+// String is what a shell calls it.
+func (o output) String() string {
+	if o.out == "" {
+		return "2> " + o.log
+	}
+	return "> " + o.out + " 2> " + o.log
+}
+
 // background is a command that runs beside the story.
 type background struct {
-	line     string
-	log      string
+	name     string
+	log      string // path
 	cmd      *exec.Cmd
 	stopping chan struct{} // closed when it is told to stop
 	done     chan struct{} // closed when it has ended
 	err      error         // how it ended when told to, valid once done is closed
 }
 
-// start runs a command whose output goes to a file, until stop. When it ends before that, lost is
-// told why.
-func (s *shell) start(line, logPath string, lost func(error)) (*background, error) {
-	s.tell.command(line + " 2> " + logPath + " &")
+// show shows a command that start is to run.
+func (s *shell) show(line string, to output) { s.tell.longCommand(line + " " + to.String() + " &") }
+
+// start runs a command whose output goes to files, until stop. When it ends before that, lost is told
+// why. What such a command wrote before is kept.
+func (s *shell) start(line string, to output, lost func(error)) (*background, error) {
+	words := strings.Fields(line)
 	// It must outlive the story's context, to be ended in order.
-	cmd, err := s.command(context.Background(), strings.Fields(line))
+	cmd, err := s.command(context.Background(), words)
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the log of %s: %w", line, err)
+	b := &background{
+		name: nameOf(words), log: filepath.Join(s.dir, to.log), cmd: cmd,
+		stopping: make(chan struct{}), done: make(chan struct{}),
 	}
-	cmd.Stdout, cmd.Stderr = log, log
-	startErr := cmd.Start()
-	if err := errors.Join(startErr, log.Close()); err != nil {
-		return nil, fmt.Errorf("start %s: %w", line, err)
+	if err := s.startInto(cmd, to); err != nil {
+		return nil, fmt.Errorf("start %s: %w", b.name, err)
 	}
-	b := &background{line: line, log: logPath, cmd: cmd, stopping: make(chan struct{}), done: make(chan struct{})}
 	go b.wait(lost)
 	return b, nil
+}
+
+// startInto starts a command whose output is added to files.
+func (s *shell) startInto(cmd *exec.Cmd, to output) error {
+	log, err := s.appendTo(to.log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // nothing was written to it here, and the process has its own
+	cmd.Stdout, cmd.Stderr = log, log
+	if to.out != "" {
+		out, err := s.appendTo(to.out)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = out.Close() }() // the same
+		cmd.Stdout = out
+	}
+	return cmd.Start()
+}
+
+func (s *shell) appendTo(name string) (*os.File, error) {
+	return os.OpenFile(filepath.Join(s.dir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// nameOf is a command line without its flags.
+func nameOf(words []string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(words), func(word string) bool { return strings.HasPrefix(word, "-") }), " ")
 }
 
 func (b *background) wait(lost func(error)) {
@@ -120,7 +167,7 @@ func (b *background) wait(lost func(error)) {
 	select {
 	case <-b.stopping:
 	default:
-		lost(fmt.Errorf("%s: expected it to run on, it ended: %w", b.line, ended(b.err)))
+		lost(fmt.Errorf("%s: expected it to run on, it ended: %w", b.name, ended(b.err)))
 		b.err = nil // told, and not to be told again
 	}
 }
@@ -143,13 +190,13 @@ func (b *background) stop() error {
 	select {
 	case <-b.done:
 		if b.err != nil {
-			return fmt.Errorf("%s: expected it to end well: %w", b.line, b.err)
+			return fmt.Errorf("%s: expected it to end well: %w", b.name, b.err)
 		}
 		return nil
 	case <-patience.C:
 		_ = b.cmd.Process.Kill() // fails only when it has ended just now
 		<-b.done
-		return fmt.Errorf("%s: expected it to end within %s of being told to, so it was killed", b.line, stopPatience)
+		return fmt.Errorf("%s: expected it to end within %s of being told to, so it was killed", b.name, stopPatience)
 	}
 }
 
@@ -161,4 +208,23 @@ func (b *background) tail() string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(lines[max(0, len(lines)-logTail):], "\n")
+}
+
+// soon asks again and again until it hears no error.
+func soon(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, waitPatience)
+	defer cancel()
+	tick := time.NewTicker(waitInterval)
+	defer tick.Stop()
+	for {
+		last := ask(ctx)
+		if last == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), last)
+		case <-tick.C:
+		}
+	}
 }

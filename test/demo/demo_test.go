@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,16 +31,17 @@ func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
 // storyPatience is for the whole story on a machine that is busy with other tests.
 const storyPatience = 5 * time.Minute
 
-// The story ends well with the real program, what it invites people to use works, and Ctrl-C leaves
+// The story ends well with the real programs, what it invites people to use works, and Ctrl-C leaves
 // nothing behind.
 func TestStory(t *testing.T) {
-	mirror := buildMirror(t)
+	options := stageOptions{listeners: listen(t)}
+	options.mirror, options.gateway = build(t)
 	ctx, ctrlC := context.WithTimeout(t.Context(), storyPatience)
 	defer ctrlC()
 	out := &screen{}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- perform(ctx, &teller{w: out}, stageOptions{mirror: mirror, listeners: listen(t)})
+		ended <- perform(ctx, &teller{w: out}, options)
 	}()
 	if err := out.await(ctx, "Both clusters stay up until Ctrl-C.", "/metrics", ended); err != nil {
 		ctrlC()
@@ -55,6 +59,7 @@ func TestStory(t *testing.T) {
 	if text, err := get(t.Context(), out.find(t, `--metrics-url=(http://127\.0\.0\.1:\d+/metrics)\n$`)); err != nil || text == "" {
 		t.Errorf("the metrics: got error %v, want text", err)
 	}
+	exportAgain(t, out)
 	ctrlC()
 	if err := <-ended; err != nil {
 		t.Errorf("Ctrl-C after the story: got error %v, want none\n%s", err, out)
@@ -62,6 +67,24 @@ func TestStory(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(west)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the demo's folder is still there: %v", err)
 	}
+}
+
+// exportAgain exports web as people are invited to, and asks it.
+func exportAgain(t *testing.T, out *screen) {
+	t.Helper()
+	web := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: shop, Name: "web"}}
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, v1alpha3.LabelExported, v1alpha3.ExportedGateway)
+	if err := clientOf(t, out.find(t, `kubeconfig of east +(\S+)`)).Patch(t.Context(), web, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		t.Fatal(err)
+	}
+	url := out.find(t, `curl (http://\S+)`)
+	rig.ExpectSoon(t, func(ctx context.Context) error {
+		answer, err := get(ctx, url)
+		if err == nil && answer != "web-1 in east" {
+			err = fmt.Errorf("%s answers %q, want an answer of web-1", url, answer)
+		}
+		return err
+	})
 }
 
 // A command that fails ends the story, with what was expected of it.
@@ -73,7 +96,8 @@ func TestStoryTellsFailure(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), storyPatience)
 	defer cancel()
 	out := &screen{}
-	if err := perform(ctx, &teller{w: out}, stageOptions{mirror: broken, listeners: listen(t), exit: true}); err == nil {
+	options := stageOptions{mirror: broken, gateway: broken, listeners: listen(t), exit: true}
+	if err := perform(ctx, &teller{w: out}, options); err == nil {
 		t.Errorf("the story ends well with a broken program:\n%s", out)
 	}
 	if want := "FAILED mirror allow: expected it to succeed"; !strings.Contains(out.String(), want) {
@@ -104,19 +128,19 @@ func TestExpectRow(t *testing.T) {
 	}
 }
 
-func buildMirror(t *testing.T) string {
+func build(t *testing.T) (mirror, gateway string) {
 	t.Helper()
 	root, err := kubebin.ModuleRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "mirror")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./cmd/mirror")
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "./cmd/mirror", "./cmd/gateway")
 	cmd.Dir = root
 	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the mirror program: %v\n%s", err, text)
+		t.Fatalf("build the programs: %v\n%s", err, text)
 	}
-	return path
+	return filepath.Join(dir, programMirror), filepath.Join(dir, programGateway)
 }
 
 // listen opens what Isolate would open outside the namespace.

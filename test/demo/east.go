@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -21,8 +20,9 @@ const (
 	gatewayIP   = "203.0.113.10"
 	gatewayPort = 4143
 	probePort   = 4191
-	// podPort is where the stand-in pods listen; their Services have port 80.
-	podPort = 8080
+	// podPort is where the stand-in pods listen, and servicePort is their Services'.
+	podPort     = 8080
+	servicePort = 80
 
 	nodeName = "east-node"
 )
@@ -35,7 +35,7 @@ type workload struct {
 
 type pod struct{ name, ip string }
 
-func (p pod) address() string { return net.JoinHostPort(p.ip, strconv.Itoa(podPort)) }
+func (p pod) address() string { return joinPort(p.ip, podPort) }
 
 // answer is what the pod says to every request.
 func (p pod) answer() string { return p.name + " in east" }
@@ -49,8 +49,8 @@ func cart() workload {
 }
 
 // runShop creates the workloads in east. Nothing runs the pods: HTTP servers stand in for them, and
-// their status says what a kubelet would say. All else is real: east's own controller makes the
-// EndpointSlices.
+// their status says what a kubelet would say. At each ClusterIP a proxy stands in for kube-proxy, and
+// passes all on to the first pod. All else is real: east's own controller makes the EndpointSlices.
 func (s *stage) runShop(ctx context.Context) error {
 	objects := []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: shop}},
@@ -76,6 +76,11 @@ func (s *stage) runWorkload(ctx context.Context, w workload) error {
 	if err := create(ctx, s.east, service); err != nil {
 		return err
 	}
+	front, err := rig.NewProxy(joinPort(service.Spec.ClusterIP, servicePort), w.pods[0].address())
+	if err != nil {
+		return fmt.Errorf("stand in for kube-proxy at %s's ClusterIP: %w", w.service, err)
+	}
+	s.atEnd(front.Close)
 	for _, p := range w.pods {
 		server, err := rig.NewGateway(p.address(), p.answer())
 		if err != nil {
@@ -111,36 +116,12 @@ func (s *stage) createPod(ctx context.Context, app string, p pod) error {
 	return nil
 }
 
-// gateway stands in for a gateway: a port that is probed, and one that passes everything on to web.
-type gateway struct {
-	probe *rig.Gateway
-	door  *rig.Proxy
-}
-
-func newGateway() (*gateway, error) {
-	probe, err := rig.NewGateway(gatewayAddress(probePort), "ready")
-	if err != nil {
-		return nil, err
-	}
-	door, err := rig.NewProxy(gatewayAddress(gatewayPort), web().pods[0].address())
-	if err != nil {
-		return nil, errors.Join(err, probe.Close())
-	}
-	return &gateway{probe: probe, door: door}, nil
-}
-
-func gatewayAddress(port int) string { return net.JoinHostPort(gatewayIP, strconv.Itoa(port)) }
-
-func (g *gateway) down() error  { return errors.Join(g.probe.Down(), g.door.Refuse()) }
-func (g *gateway) up() error    { return errors.Join(g.door.Pass(), g.probe.Up()) }
-func (g *gateway) close() error { return errors.Join(g.probe.Close(), g.door.Close()) }
-
 // createGateway makes the Service of the gateway, which `mirror link` reads.
 func (s *stage) createGateway(ctx context.Context) error {
 	service := rig.Service(linksNamespace, "linkerd-gateway",
 		rig.WithPorts(rig.Port(v1alpha3.PortNameGateway, gatewayPort), rig.Port(v1alpha3.PortNameProbe, probePort)),
 		rig.WithAnnotation(v1alpha3.AnnotationMulticlusterGateway, "true"),
-		rig.WithAnnotation(v1alpha3.AnnotationGatewayIdentity, "linkerd-gateway."+linksNamespace+".serviceaccount.identity.linkerd.cluster.local"),
+		rig.WithAnnotation(v1alpha3.AnnotationGatewayIdentity, ingressIdentity),
 		rig.WithAnnotation(v1alpha3.AnnotationProbePath, "/ready"),
 		rig.WithAnnotation(v1alpha3.AnnotationProbePeriod, "1"),
 		rig.WithAnnotation(v1alpha3.AnnotationProbeFailureThreshold, "2"),
@@ -163,6 +144,8 @@ func create(ctx context.Context, c *rig.Cluster, object client.Object) error {
 	}
 	return nil
 }
+
+func joinPort(ip string, port int) string { return net.JoinHostPort(ip, strconv.Itoa(port)) }
 
 // within says whether an address lies in a range.
 func within(address, cidr string) bool {

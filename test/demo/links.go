@@ -9,8 +9,10 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
@@ -92,14 +94,16 @@ func (s *stage) showGateways(ctx context.Context, alive metav1.ConditionStatus, 
 	return expectRow(text, nameEast, string(alive), services)
 }
 
-// whyDead is what the Link says of its dead gateway.
+// whyDead is what the Link says of its dead gateway: that it answered that it was about to end, or that
+// it had ended, whichever the last probe met.
 func whyDead(l *v1alpha3.Link) (string, error) {
 	if len(l.Status.Gateway) != 1 {
 		return "", fmt.Errorf("the Link's status has %d gateway addresses, expected one", len(l.Status.Gateway))
 	}
 	address := l.Status.Gateway[0]
-	if address.Address != gatewayIP || !strings.Contains(address.LastError, refused) {
-		return "", fmt.Errorf("the Link's status says of %s: %q, expected %s and %q", address.Address, address.LastError, gatewayIP, refused)
+	const ending = "status 503"
+	if address.Address != gatewayIP || !strings.Contains(address.LastError, ending) && !strings.Contains(address.LastError, refused) {
+		return "", fmt.Errorf("the Link's status says of %s: %q, expected %s and %q or %q", address.Address, address.LastError, gatewayIP, ending, refused)
 	}
 	return address.LastError, nil
 }
@@ -132,31 +136,55 @@ func (s *stage) awaitToken(ctx context.Context) error {
 	return err
 }
 
-// checkAccount asks east what the account may do there.
-func (s *stage) checkAccount(ctx context.Context) error {
-	for _, question := range []struct {
-		group, resource, verb string
-		want                  bool
-	}{
-		{"", "services", "list", true},
-		{"discovery.k8s.io", "endpointslices", "watch", true},
-		{"", "services", "update", false},
-		{"", "secrets", "get", false},
-		{"", "pods", "list", false},
-	} {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:   "system:serviceaccount:" + linksNamespace + ":" + link.DefaultServiceAccount,
-			Groups: []string{"system:serviceaccounts", "system:authenticated"},
-			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Group: question.group, Resource: question.resource, Verb: question.verb,
-			},
-		}}
-		if err := s.east.Client().Create(ctx, review); err != nil {
-			return fmt.Errorf("ask east what the account may do: %w", err)
+// right is something that an account may or must not do.
+type right struct {
+	resource  schema.GroupResource
+	verb      string
+	namespace string // empty: in all
+	want      bool
+}
+
+func services() schema.GroupResource { return schema.GroupResource{Resource: "services"} }
+func endpointSlices() schema.GroupResource {
+	return schema.GroupResource{Group: discoveryv1.GroupName, Resource: "endpointslices"}
+}
+func linkResource() schema.GroupResource {
+	return schema.GroupResource{Group: v1alpha3.GroupVersion.Group, Resource: "links"}
+}
+
+// noMore are things that no account of ours may do, not even in the namespace that it lives in.
+func noMore() []right {
+	return []right{
+		{services(), "update", linksNamespace, false},
+		{schema.GroupResource{Resource: "secrets"}, "get", linksNamespace, false},
+		{schema.GroupResource{Resource: "pods"}, "list", linksNamespace, false},
+	}
+}
+
+// checkAccount asks a cluster what an account in the links' namespace may do there: what is listed, and
+// no more. An API server takes a moment to know of a new binding.
+func checkAccount(ctx context.Context, c *rig.Cluster, account string, rights ...right) error {
+	for _, question := range append(rights, noMore()...) {
+		if err := soon(ctx, func(ctx context.Context) error { return checkRight(ctx, c, account, question) }); err != nil {
+			return err
 		}
-		if review.Status.Allowed != question.want {
-			return fmt.Errorf("the account may %s %s: %t, expected %t", question.verb, question.resource, review.Status.Allowed, question.want)
-		}
+	}
+	return nil
+}
+
+func checkRight(ctx context.Context, c *rig.Cluster, account string, question right) error {
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:   "system:serviceaccount:" + linksNamespace + ":" + account,
+		Groups: []string{"system:serviceaccounts", "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Group: question.resource.Group, Resource: question.resource.Resource, Verb: question.verb, Namespace: question.namespace,
+		},
+	}}
+	if err := c.Client().Create(ctx, review); err != nil {
+		return fmt.Errorf("ask %s what account %s may do: %w", c.Name(), account, err)
+	}
+	if review.Status.Allowed != question.want {
+		return fmt.Errorf("account %s of %s may %s %s: %t, expected %t", account, c.Name(), question.verb, question.resource, review.Status.Allowed, question.want)
 	}
 	return nil
 }

@@ -27,11 +27,16 @@ func run(args []string) int {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	exit := flags.Bool("exit", false, "end after the last step instead of waiting for Ctrl-C")
 	mirror := flags.String("mirror", "", "the mirror program; bin/mirror of this checkout when empty")
+	gateway := flags.String("gateway", "", "the gateway program; bin/gateway of this checkout when empty")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	program, err := findMirror(*mirror)
-	if err != nil {
+	options := stageOptions{exit: *exit}
+	var err error
+	if options.mirror, err = find(programMirror, *mirror); err != nil {
+		return fail(err)
+	}
+	if options.gateway, err = find(programGateway, *gateway); err != nil {
 		return fail(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -48,7 +53,8 @@ func run(args []string) int {
 	}
 	// Nothing here logs; the global logger would only complain that it is unset.
 	log.SetLogger(logr.Discard())
-	err = perform(ctx, newTeller(os.Stdout), stageOptions{mirror: program, listeners: isolated.Listeners, exit: *exit})
+	options.listeners = isolated.Listeners
+	err = perform(ctx, newTeller(os.Stdout), options)
 	switch {
 	case errors.Is(err, errInterrupted):
 		return interrupted
@@ -58,17 +64,17 @@ func run(args []string) int {
 	return 0
 }
 
-// findMirror is the program that `make build` makes, as an absolute path.
-func findMirror(path string) (string, error) {
+// find is a program that `make build` makes, or the one at path, as an absolute path.
+func find(name, path string) (string, error) {
 	if path == "" {
 		root, err := kubebin.ModuleRoot()
 		if err != nil {
 			return "", err
 		}
-		path = filepath.Join(root, "bin", "mirror")
+		path = filepath.Join(root, "bin", name)
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("the mirror program is missing: run make demo, or make build first: %w", err)
+		return "", fmt.Errorf("the program %s is missing: run make demo, or make build first: %w", name, err)
 	}
 	return filepath.Abs(path)
 }

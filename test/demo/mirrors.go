@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,8 +28,11 @@ const (
 	askPatience = 5 * time.Second
 	// answerLimit bounds what is read of an answer.
 	answerLimit = 1 << 10
-	// refused stands for a connection that nobody accepts.
+	// refused stands for a connection that nobody accepts, reset for one that is given up at once.
 	refused = "connection refused"
+	reset   = "connection reset"
+	// anyPort stands for a port that is not known beforehand, in what is expected.
+	anyPort = "*"
 )
 
 // endpoint is one address and port of a Service.
@@ -48,12 +52,13 @@ type mirror struct {
 	seen time.Time
 }
 
-// throughGateway is what a mirror in gateway mode leads to.
+// throughGateway is what web's mirror leads to: our egress, at the port that the mirror was given there.
+// Whoever connects while the gateway is dead is not kept waiting.
 func throughGateway(alive bool) []endpoint {
 	if !alive {
-		return []endpoint{{address: gatewayAddress(gatewayPort), answer: refused}}
+		return []endpoint{{address: net.JoinHostPort(egressIP, anyPort), answer: reset}}
 	}
-	return []endpoint{{address: gatewayAddress(gatewayPort), ready: true, answer: web().pods[0].answer()}}
+	return []endpoint{{address: net.JoinHostPort(egressIP, anyPort), ready: true, answer: web().pods[0].answer()}}
 }
 
 // toPods is what a mirror in pod-to-pod mode leads to.
@@ -68,9 +73,9 @@ func toPods(w workload) []endpoint {
 // awaitMirror waits until the EndpointSlices of a mirror hold the expected endpoints, and checks the
 // Service. It sends no request.
 func (s *stage) awaitMirror(ctx context.Context, name string, want []endpoint) (*mirror, error) {
-	found, err := rig.Await(ctx, s.west, &discoveryv1.EndpointSlice{}, rig.SlicesOf(shop, name), func(objects []client.Object) error {
-		got, err := endpointsOf(objects)
-		if err != nil {
+	var got []endpoint
+	found, err := rig.Await(ctx, s.west, &discoveryv1.EndpointSlice{}, rig.SlicesOf(shop, name), func(objects []client.Object) (err error) {
+		if got, err = endpointsOf(objects); err != nil {
 			return err
 		}
 		if !slices.EqualFunc(got, want, sameEndpoint) {
@@ -78,9 +83,12 @@ func (s *stage) awaitMirror(ctx context.Context, name string, want []endpoint) (
 		}
 		return nil
 	})
-	m := &mirror{slices: found, endpoints: want, seen: time.Now(), service: &corev1.Service{}}
+	m := &mirror{slices: found, endpoints: got, seen: time.Now(), service: &corev1.Service{}}
 	if err != nil {
 		return nil, err
+	}
+	for i := range got {
+		got[i].answer = want[i].answer
 	}
 	if err := s.west.Client().Get(ctx, client.ObjectKey{Namespace: shop, Name: name}, m.service); err != nil {
 		return nil, fmt.Errorf("expected Service %s/%s in west: %w", shop, name, err)
@@ -119,8 +127,12 @@ func (s *stage) showMirrors(ctx context.Context, mirrors ...*mirror) error {
 	return errors.Join(problems...)
 }
 
-// same says whether a mirror is the Service that it was before: same UID, same ClusterIP.
+// same says whether a mirror is the Service that it was before, same UID and same ClusterIP, and leads
+// to the same endpoints.
 func (m *mirror) same(before *mirror) error {
+	if !slices.EqualFunc(m.endpoints, before.endpoints, func(a, b endpoint) bool { return a.address == b.address }) {
+		return fmt.Errorf("%s leads to %v, expected %v as before", m.service.Name, describe(m.endpoints), describe(before.endpoints))
+	}
 	if m.service.UID != before.service.UID || m.service.Spec.ClusterIP != before.service.Spec.ClusterIP {
 		return fmt.Errorf("%s is another Service than before (%s at %s), expected the same (%s at %s)", m.service.Name,
 			m.service.UID, m.service.Spec.ClusterIP, before.service.UID, before.service.Spec.ClusterIP)
@@ -165,8 +177,11 @@ func endpointsOf(objects []client.Object) ([]endpoint, error) {
 	return found, nil
 }
 
-// sameEndpoint leaves the answers out.
-func sameEndpoint(a, b endpoint) bool { return a.address == b.address && a.ready == b.ready }
+// sameEndpoint says whether an endpoint is as expected. It leaves the answer out.
+func sameEndpoint(got, want endpoint) bool {
+	host, anywhere := strings.CutSuffix(want.address, anyPort)
+	return got.ready == want.ready && (got.address == want.address || anywhere && strings.HasPrefix(got.address, host))
+}
 
 func describe(endpoints []endpoint) []string {
 	texts := make([]string, 0, len(endpoints))
@@ -187,12 +202,45 @@ func yesNo(yes bool) string {
 	return "no"
 }
 
+// egressPort is the port of the egress that a mirror leads to. The mirror itself must say the same.
+func (m *mirror) egressPort() (string, error) {
+	if len(m.endpoints) != 1 {
+		return "", fmt.Errorf("%s leads to %v, expected one endpoint", m.service.Name, describe(m.endpoints))
+	}
+	_, port, err := net.SplitHostPort(m.endpoints[0].address)
+	if err != nil {
+		return "", err
+	}
+	want := fmt.Sprintf("%d=%s", servicePort, port)
+	if got := m.service.Annotations[v1alpha3.AnnotationEgressPorts]; got != want {
+		return "", fmt.Errorf("annotation %s of %s is %q, expected %q", v1alpha3.AnnotationEgressPorts, m.service.Name, got, want)
+	}
+	return port, nil
+}
+
+// awaitAnswers waits until all endpoints of a mirror answer as expected, and says when that was.
+func (m *mirror) awaitAnswers(ctx context.Context) (time.Time, error) {
+	var seen time.Time
+	err := soon(ctx, func(ctx context.Context) error {
+		for _, e := range m.endpoints {
+			if answer := ask(ctx, e.address); answer != e.answer {
+				return fmt.Errorf("%s answers %q, expected %q", e.address, answer, e.answer)
+			}
+		}
+		seen = time.Now()
+		return nil
+	})
+	return seen, err
+}
+
 // ask sends a request over a new connection and returns the answer, or why there is none.
 func ask(ctx context.Context, address string) string {
 	answer, err := get(ctx, "http://"+address+"/")
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return refused
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return reset
 	case err != nil:
 		return err.Error()
 	default:

@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/linkspan/linkspan/test/certs"
 	"github.com/linkspan/linkspan/test/rig"
 	"github.com/linkspan/linkspan/test/rig/kubebin"
 )
@@ -25,10 +27,11 @@ const (
 	shop = "shop"
 )
 
-// Service ranges differ, so that a ClusterIP tells its cluster.
+// Service ranges differ, so that a ClusterIP tells its cluster. East's is local in the namespace (see
+// test/rig), so that something can listen at its ClusterIPs; its upper half has no API server in it.
 const (
 	westServices = "10.10.0.0/16"
-	eastServices = "10.20.0.0/16"
+	eastServices = "198.51.100.128/25"
 )
 
 // adminAddress is where the controller serves metrics, inside the namespace.
@@ -39,6 +42,8 @@ const (
 	listenWest = iota
 	listenEast
 	listenAdmin
+	// listenWeb leads where clients of web's mirror are led.
+	listenWeb
 	listeners
 )
 
@@ -46,8 +51,8 @@ const (
 func hostListeners() []string { return slices.Repeat([]string{"127.0.0.1:0"}, listeners) }
 
 type stageOptions struct {
-	// mirror is the path of the program.
-	mirror string
+	// mirror and gateway are the absolute paths of the programs.
+	mirror, gateway string
 	// listeners are open to people outside the namespace, see hostListeners.
 	listeners []net.Listener
 	// exit ends the story after its last step.
@@ -66,8 +71,9 @@ type stage struct {
 	cleanup []func() error
 
 	west, east *rig.Cluster
-	gateway    *gateway
-	controller *background
+	// controller, ingress and egress are nil until they are started.
+	controller, ingress, egress *background
+	anchor                      *certs.Authority
 	// web and cart are the mirrors as they were last seen.
 	web, cart *mirror
 }
@@ -114,6 +120,7 @@ func (s *stage) open(ctx context.Context) error {
 	}
 	s.atEnd(started.Close)
 	s.west, s.east = started.Cluster(nameWest), started.Cluster(nameEast)
+	s.atEnd(s.stopProcesses)
 	inside := make([]string, 0, 2)
 	for _, c := range started.Clusters() {
 		path := filepath.Join(s.dir, "inside-"+kubeconfigName(c))
@@ -122,8 +129,28 @@ func (s *stage) open(ctx context.Context) error {
 		}
 		inside = append(inside, path)
 	}
-	s.shell = newShell(s.tell, s.options.mirror, filepath.Join(programs, kubebin.Kubectl), s.dir, inside...)
+	s.shell = newShell(s.tell, s.dir, map[string]string{
+		programMirror: s.options.mirror, programGateway: s.options.gateway,
+		programKubectl: filepath.Join(programs, kubebin.Kubectl),
+	}, inside...)
 	return s.openToHost()
+}
+
+// processes are those that were started and not ended by the story.
+func (s *stage) processes() []*background {
+	return slices.DeleteFunc([]*background{s.controller, s.egress, s.ingress}, func(b *background) bool { return b == nil })
+}
+
+// stopProcesses ends them at the same time: a gateway goes on for a while.
+func (s *stage) stopProcesses() error {
+	processes := s.processes()
+	errs := make([]error, len(processes))
+	var ending sync.WaitGroup
+	for i, b := range processes {
+		ending.Go(func() { errs[i] = b.stop() })
+	}
+	ending.Wait()
+	return errors.Join(errs...)
 }
 
 // openToHost lets people outside the namespace in.
@@ -157,6 +184,10 @@ func metricsURL(address string) string { return "http://" + address + "/metrics"
 func writeKubeconfig(c *rig.Cluster, path string, options ...rig.KubeconfigOption) error {
 	// Names of users differ, so that both files can be used at once.
 	user := rig.User{Name: c.Name() + "-admin", Groups: c.Admin().Groups}
+	return writeKubeconfigOf(c, user, path, options...)
+}
+
+func writeKubeconfigOf(c *rig.Cluster, user rig.User, path string, options ...rig.KubeconfigOption) error {
 	data, err := c.Kubeconfig(user, options...)
 	if err != nil {
 		return err

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"time"
+
+	"github.com/linkspan/linkspan/test/rig"
 )
 
 // errInterrupted means that somebody stopped the story before its end.
@@ -21,16 +24,18 @@ func story() []step {
 	return []step{
 		{"Start two clusters, west and east: real API servers that know nothing of each other.", (*stage).startClusters},
 		{"Run a shop in east: two Services with two pods each, none of them exported.", (*stage).startShop},
-		{"Open a gateway in east: one address for traffic from outside, and a port to probe it at.", (*stage).startGateway},
 		{"Let other clusters look: an account in east that reads Services and their endpoints, no more.", (*stage).allow},
+		{"Open the gateway of east: who has a certificate gets to what is exported there, over mutual TLS.", (*stage).openGateway},
 		{"Link west to east: the command reads east, tries the new credentials, and prints what west needs.", (*stage).link},
+		{"Start the egress in west: it takes the clients of mirrors to the gateways of other clusters.", (*stage).startEgress},
 		{"Start the controller in west: it finds the Link, connects to east and probes the gateway.", (*stage).startController},
 		{"Export web through the gateway: a label in east is all it takes to get a mirror in west.", (*stage).exportWeb},
+		{"Ask who called: the client knows nothing of TLS, and east knows all the same whose egress it was.", (*stage).whoCalled},
 		{"Export cart pod to pod: the mirror's endpoints are the pods themselves, without a gateway.", (*stage).exportCart},
 		{"Ask how the link is doing: its columns answer, and so does a command.", (*stage).lookAtLink},
 		{"Take the gateway down: what goes through it must stop being used, what does not must not care.", (*stage).gatewayDown},
 		{"Bring the gateway back: the mirror is used again, and is the same Service at the same ClusterIP.", (*stage).gatewayUp},
-		{"Stop exporting web: its mirror goes, and only that.", (*stage).unexportWeb},
+		{"Stop exporting web: its mirror goes, with the connections that are open, and only that.", (*stage).unexportWeb},
 	}
 }
 
@@ -93,24 +98,26 @@ func (s *stage) explain(playing context.Context, err error) {
 		err = cause
 	}
 	s.tell.failed(err)
-	if s.controller != nil {
-		s.tell.say("The controller's log ends with:")
-		s.tell.output(s.controller.tail())
+	for _, b := range s.processes() {
+		s.tell.say("The log of " + b.name + " ends with:")
+		s.tell.output(b.tail())
 	}
 }
 
-// invite says what there is to play with.
+// invite says what there is to play with, and opens a way to web's mirror, which gets its old port of the
+// egress when web is exported again.
 func (s *stage) invite() {
 	kubectl := programKubectl
 	if _, err := exec.LookPath(kubectl); err != nil {
 		kubectl = s.shell.programs[programKubectl]
 	}
+	s.atEnd(rig.ServeProxy(s.options.listeners[listenWeb], s.web.endpoints[0].address).Close)
 	s.tell.gap()
 	s.tell.headline("Both clusters stay up until Ctrl-C.")
 	s.tell.table([][]string{
 		{"kubeconfig of west", s.kubeconfig(s.west)},
 		{"kubeconfig of east", s.kubeconfig(s.east)},
-		{"log of the controller", s.controller.log},
+		{"logs", filepath.Join(s.dir, "*.log")},
 	})
 	s.tell.say("In another terminal, try:")
 	for _, line := range []string{
@@ -118,6 +125,8 @@ func (s *stage) invite() {
 		"export KUBECONFIG=$demo/" + kubeconfigName(s.west) + ":$demo/" + kubeconfigName(s.east),
 		kubectl + " --context=west get links,services,endpointslices -A",
 		kubectl + " --context=east -n shop label service web mirror.linkerd.io/exported=true",
+		"curl http://" + s.hostAddress(listenWeb) + "/    # what a client of web-east gets",
+		"tail -n 1 $demo/" + ingressAccessLog,
 		kubectl + " --context=west -n shop delete service cart-east    # it comes back at once",
 		kubectl + " --context=west -n " + linksNamespace + " describe link east",
 		"bin/mirror --context=west gateways -o wide --metrics-url=" + metricsURL(s.hostAddress(listenAdmin)),

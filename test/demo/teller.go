@@ -69,6 +69,24 @@ func (t *teller) failed(err error) {
 // command is something that is run, as one would type it; it is never wrapped, so that it can be copied.
 func (t *teller) command(text string) { fmt.Fprintln(t.w, indent+t.paint(cyan, "$ "+text)) }
 
+// longCommand is a command that may take several lines, and can be copied all the same.
+func (t *teller) longCommand(text string) {
+	const begin, more, further = "$ ", " \\", "    "
+	line := begin
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+			line += word
+		case len(indent)+len(line)+1+len(word)+len(more) > width:
+			fmt.Fprintln(t.w, indent+t.paint(cyan, line+more))
+			line = further + word
+		default:
+			line += " " + word
+		}
+	}
+	fmt.Fprintln(t.w, indent+t.paint(cyan, line))
+}
+
 // output is what a command printed, never wrapped either.
 func (t *teller) output(text string) {
 	for line := range strings.Lines(text) {
