@@ -29,7 +29,7 @@ type Framed interface {
 	// Headroom is how many bytes WriteFrame needs before the payload.
 	Headroom() int
 	// WriteFrame writes b[Headroom():], and may overwrite what is before it. It returns how much of the
-	// payload it wrote. Payloads of 64 KiB less the headroom must do.
+	// payload it wrote. Payloads of 48 KiB less the headroom must do.
 	WriteFrame(b []byte) (int, error)
 }
 

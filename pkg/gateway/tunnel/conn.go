@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// largeWrite is from how many bytes on a write is gathered, and a read reads ahead: more than one
-	// TLS record.
+	// largeWrite is from how many bytes on a write is gathered: more than one TLS record.
 	largeWrite = 16 << 10
-	// mostGathered is how much is gathered at a time: a chunk with its head.
-	mostGathered = chunkHead + MaxChunk
+	// mostGathered is how much is gathered at a time. With what TLS adds it stays below the 64 KiB that the
+	// kernel sends as one segment.
+	mostGathered = 48 << 10
 )
 
 // Conn is a TLS connection. A large write becomes one system call instead of one for each TLS record,
@@ -61,11 +61,7 @@ func handshake(ctx context.Context, raw net.Conn, config *tls.Config, role func(
 
 // Read implements net.Conn. Its io.EOF is the close_notify of the other end, and nothing else is.
 func (c *Conn) Read(b []byte) (int, error) {
-	read := c.Conn.Read
-	if len(b) > largeWrite {
-		read = c.readMuch
-	}
-	n, err := read(b)
+	n, err := c.Conn.Read(b)
 	if err != nil {
 		err = c.meaning(err)
 	}
@@ -164,7 +160,6 @@ type gatherer struct {
 	net.Conn
 
 	heard atomic.Bool // whether anything was read
-	ahead ahead       // for the reader alone
 
 	mu   sync.Mutex
 	held bool
@@ -174,15 +169,15 @@ type gatherer struct {
 	failed error
 }
 
-// gatherBuffers are as large as a chunk with the overhead of its TLS records.
+// gatherBuffers hold mostGathered with the overhead of its TLS records.
 var gatherBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, 68<<10)
+	b := make([]byte, 0, mostGathered+1<<10)
 	return &b
 }}
 
 // Read implements net.Conn.
 func (g *gatherer) Read(b []byte) (int, error) {
-	n, err := g.ahead.read(g.Conn, b)
+	n, err := g.Conn.Read(b)
 	if n > 0 && !g.heard.Load() {
 		g.heard.Store(true)
 	}

@@ -31,12 +31,17 @@ func tcpPair(t *testing.T) (near, far net.Conn) {
 // shake makes both ends of a TLS connection.
 func shake(t *testing.T, near, far net.Conn) (client, server *Conn) {
 	t.Helper()
+	return shakeFor(t, near, far, ALPNLane)
+}
+
+func shakeFor(t *testing.T, near, far net.Conn, alpn string) (client, server *Conn) {
+	t.Helper()
 	must(t, papers().err)
-	config, err := clientTLS(gatewayName, ALPNLane)
+	config, err := clientTLS(gatewayName, alpn)
 	must(t, err)
 	var wg sync.WaitGroup
 	var serverErr error
-	wg.Go(func() { server, serverErr = Server(t.Context(), far, serverTLS(ALPNLane)) })
+	wg.Go(func() { server, serverErr = Server(t.Context(), far, serverTLS(alpn)) })
 	client, err = Client(t.Context(), near, config)
 	wg.Wait()
 	must(t, errors.Join(err, serverErr))
@@ -54,6 +59,8 @@ func tlsPair(t *testing.T) (client, server *Conn) {
 type counted struct {
 	net.Conn
 	writes atomic.Int64
+	// readLimits is how often a limit of time was set for reading.
+	readLimits atomic.Int64
 
 	mu       sync.Mutex
 	deadline time.Time
@@ -82,6 +89,13 @@ func (c *counted) SetWriteDeadline(t time.Time) error {
 	c.deadline = t
 	c.mu.Unlock()
 	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c *counted) SetReadDeadline(t time.Time) error {
+	if t.After(time.Now()) {
+		c.readLimits.Add(1)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 func (c *counted) SetDeadline(t time.Time) error {

@@ -30,7 +30,7 @@
 // # The lane protocol
 //
 // After the header, each direction is a sequence of chunks: a big-endian uint32 length, then that many
-// bytes, at most MaxChunk. Length 0 ends the direction. After both have ended the egress may write
+// bytes, at most MaxChunk (49 148). Length 0 ends the direction. After both have ended the egress may write
 // the next header. The ingress may also write, between chunks or while the lane is idle,
 //
 //	0x80000000 | code    instead of a stream's first chunk: it is refused for a reason; the lane ends

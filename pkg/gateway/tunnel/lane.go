@@ -12,8 +12,9 @@ import (
 // The lane protocol; see the package comment.
 const (
 	chunkHead = 4
-	// MaxChunk is the most bytes of one chunk: with its length it fills four TLS records.
-	MaxChunk = 64<<10 - chunkHead
+	// MaxChunk is the most bytes of one chunk. With its length it is gathered into one write, so that what
+	// other goroutines write never comes in between.
+	MaxChunk = mostGathered - chunkHead
 
 	chunkEnd     uint32 = 0
 	chunkRefused uint32 = 0x8000_0000

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/linkspan/linkspan/pkg/gateway/wire"
 )
 
 // headerBytes announce port 80 of "web", as package wire has it: a preface, a length, and protobuf.
@@ -61,7 +63,7 @@ func unhex(t *testing.T, piece string) []byte {
 // speakTo is an egress.
 func speakTo(t *testing.T, i *ingress) speaker {
 	t.Helper()
-	config, err := clientTLS(gatewayName, ALPNLane)
+	config, err := clientTLS(gatewayName, ALPNLane, wire.ALPN)
 	must(t, err)
 	conn, err := (&tls.Dialer{Config: config}).DialContext(t.Context(), "tcp", i.address().String())
 	must(t, err)
@@ -179,12 +181,45 @@ func TestAConnectionThatSendsNothingIsNoFault(t *testing.T) {
 			s.Conn.(*tls.Conn).NetConn().Close()
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			i := newIngress(t)
-			leave(speakTo(t, i))
-			eventually(t, "the connection has ended", func() bool { return i.handshakes.Load() == 1 && i.open.Load() == 0 })
-			if len(i.bad) > 0 {
-				t.Error(<-i.bad)
+		for _, alpn := range [][]string{{ALPNLane}, linkerdALPN} {
+			if name == "after one stream" && alpn[0] != ALPNLane {
+				continue
+			}
+			t.Run(name+" by "+alpn[0], func(t *testing.T) {
+				i := newIngress(t, speaking(alpn...))
+				leave(speakTo(t, i))
+				eventually(t, "the connection has ended", func() bool { return i.handshakes.Load() == 1 && i.open.Load() == 0 })
+				if len(i.bad) > 0 {
+					t.Error(<-i.bad)
+				}
+			})
+		}
+	}
+}
+
+// On Linkerd's wire a header has one time limit, of which nothing is given back when its first byte comes. A lane may be
+// idle for long before that.
+func TestTheLimitOfAHeaderBeginsOnce(t *testing.T) {
+	for alpn, limits := range map[string]int{wire.ALPN: 1, ALPNLane: 3} { // on a lane also that of the next stream
+		t.Run(alpn, func(t *testing.T) {
+			near, far := tcpPair(t)
+			raw := &counted{Conn: far}
+			client, server := shakeFor(t, near, raw, alpn)
+			var serving sync.WaitGroup
+			serving.Go(func() {
+				if err := Serve(t.Context(), server, newIngress(t).ServeOptions); err != nil {
+					t.Error(err)
+				}
+			})
+			write(t, client, headerBytes)
+			if alpn == ALPNLane {
+				write(t, client, "\x00\x00\x00\x00")
+				read(t, client, "\x00\x00\x00\x00")
+			}
+			must(t, client.CloseWrite())
+			serving.Wait()
+			if n := raw.readLimits.Load(); n != int64(limits) {
+				t.Errorf("it set a limit %d times, want %d", n, limits)
 			}
 		})
 	}
@@ -416,7 +451,7 @@ func expected(b []byte) (payload []byte, complete bool, used int) {
 			return payload, true, len(b) - len(rest)
 		case v == 0xc0000000:
 			continue
-		case v > 65532:
+		case v > 49148:
 			return payload, false, len(b) - len(rest)
 		}
 		n := min(int(v), len(rest))
@@ -433,8 +468,8 @@ func FuzzChunkReader(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x05hello\x00\x00\x00\x00next"), []byte{3})
 	f.Add([]byte("\xc0\x00\x00\x00\x00\x00\x00\x01x\xc0\x00\x00\x00\x00\x00\x00\x00"), []byte{1, 0, 2})
 	f.Add([]byte("\x80\x00\x00\x03"), []byte{})
-	f.Add([]byte("\x00\x00\xff\xfd"), []byte{200})
-	f.Add(append([]byte("\x00\x00\xff\xfc"), make([]byte, 65532+4)...), []byte{255, 0})
+	f.Add([]byte("\x00\x00\xbf\xfd"), []byte{200})
+	f.Add(append([]byte("\x00\x00\xbf\xfc"), make([]byte, 49148+4)...), []byte{255, 0})
 	f.Fuzz(func(t *testing.T, b, sizes []byte) {
 		if len(sizes) > 0 && slices.Max(sizes) == 0 {
 			return // it would never come to an end

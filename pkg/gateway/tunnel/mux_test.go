@@ -90,14 +90,15 @@ func TestAnAbortOnASessionThatIsStuckDoesNotWait(t *testing.T) {
 			}
 		})
 	}
-	calls.Go(func() {
+	var own sync.WaitGroup
+	own.Go(func() {
 		for {
 			if _, err := s.Write(make([]byte, 100)); err != nil {
 				return
 			}
 		}
 	})
-	calls.Go(func() { _, _ = s.Read(make([]byte, 10)) })
+	own.Go(func() { _, _ = s.Read(make([]byte, 10)) })
 	last := int64(-1)
 	eventually(t, "the queue is full", func() bool { now := written.Load(); stuck := now == last && now > 0; last = now; return stuck })
 	done := make(chan struct{})
@@ -105,6 +106,7 @@ func TestAnAbortOnASessionThatIsStuckDoesNotWait(t *testing.T) {
 		defer close(done)
 		s.Abort()
 		_ = s.Close()
+		own.Wait()
 	}()
 	select {
 	case <-done:
@@ -324,7 +326,7 @@ func TestAGatewayThatResetsEverythingIsHarmless(t *testing.T) {
 			_ = stream.ResetWithError(n)
 		}
 	})
-	for n := range 20 {
+	for n := range 300 {
 		s := e.dial()
 		_, err := io.Copy(io.Discard, s)
 		refused, ok := errors.AsType[*RefusedError](err)

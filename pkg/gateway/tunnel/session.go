@@ -20,7 +20,7 @@ const (
 	// one stream costs there. It starts with a quarter of that, yamux's smallest.
 	maxWindow = 1 << 20
 	// maxFrame is how long a stream has the connection to itself.
-	maxFrame = 64 << 10
+	maxFrame = mostGathered
 	// acceptBacklog is how many streams may wait to be accepted. The other end does not begin more: it
 	// counts those that have not been.
 	acceptBacklog = 1024

@@ -23,6 +23,18 @@ func blackhole(t *testing.T, conn net.Conn) {
 	must(t, filterErr)
 }
 
+// probing says whether nothing is on its way, and all that is left waits for room.
+func probing(t *testing.T, conn net.Conn) bool {
+	t.Helper()
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	must(t, err)
+	var info *unix.TCPInfo
+	var infoErr error
+	must(t, raw.Control(func(fd uintptr) { info, infoErr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO) }))
+	must(t, infoErr)
+	return info.Unacked == 0 && info.Backoff > 0
+}
+
 // A gateway that is gone is noticed; one whose application takes nothing is not taken for gone.
 func TestTheWatchEndsAConnectionWhoseOtherEndIsGoneAndNoOther(t *testing.T) {
 	const limit = 600 * time.Millisecond
@@ -45,6 +57,7 @@ func TestTheWatchEndsAConnectionWhoseOtherEndIsGoneAndNoOther(t *testing.T) {
 		"many of them":                  {func(near, far net.Conn) { blackhole(t, far); fill(near) }, true},
 		"dead, and it took nothing before": {func(near, far net.Conn) {
 			fill(near)
+			eventually(t, "it asks whether there is room", func() bool { return probing(t, near) })
 			blackhole(t, far)
 		}, true},
 		"a closed connection": {func(near, _ net.Conn) { near.Close() }, false},
