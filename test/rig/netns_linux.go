@@ -120,10 +120,14 @@ func (n *netlink) addRoute(prefix netip.Prefix, kind byte) error {
 	if kind == unix.RTN_LOCAL {
 		table, scope = unix.RT_TABLE_LOCAL, unix.RT_SCOPE_HOST
 	}
+	return n.request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n.route(prefix, table, scope, kind))
+}
+
+// route describes a route to loopback.
+func (n *netlink) route(prefix netip.Prefix, table, scope, kind byte) []byte {
 	message := []byte{family(prefix), byte(prefix.Bits()), 0, 0, table, unix.RTPROT_STATIC, scope, kind, 0, 0, 0, 0}
 	message = appendAttribute(message, unix.RTA_DST, prefix.Addr().AsSlice())
-	message = appendAttribute(message, unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, n.loopback))
-	return n.request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, message)
+	return appendAttribute(message, unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, n.loopback))
 }
 
 func family(prefix netip.Prefix) byte {

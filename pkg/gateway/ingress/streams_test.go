@@ -27,7 +27,7 @@ func TestAStreamCarriesBytesBothWaysAndKeepsHalfClose(t *testing.T) {
 		data := make([]byte, 300_000)
 		_, _ = rand.Read(data)
 		s := g.openEcho(w, g.credentials(webClient))
-		for part := range chunks(data, 60_000) {
+		for part := range chunks(data, 40_000) {
 			if _, err := s.Write(part); err != nil {
 				t.Fatal(err)
 			}

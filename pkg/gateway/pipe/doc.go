@@ -8,7 +8,8 @@
 //
 // The end of one direction is passed on as an end, and the other direction goes on. Anything else that
 // stops a direction, such as a reset or a lost connection, is passed on as an abort of both: a
-// receiver can then tell a stream that is complete from one that was cut.
+// receiver can then tell a stream that is complete from one that was cut. A TCP connection that was reset can look
+// ended to its reader on Linux, when a writer has been told of the reset before; TCP looks closer.
 //
 // # Memory
 //

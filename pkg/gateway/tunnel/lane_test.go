@@ -324,7 +324,7 @@ func TestAnEgressBelievesAHostileGatewayNothing(t *testing.T) {
 		says  []string
 		check func(err error) bool
 	}{
-		"a chunk that is too long":     {[]string{"0000fffd"}, func(err error) bool { return errors.Is(err, errProtocol) }},
+		"a chunk that is too long":     {[]string{"0000bffd"}, func(err error) bool { return errors.Is(err, errProtocol) }},
 		"the longest length":           {[]string{"7fffffff"}, func(err error) bool { return errors.Is(err, errProtocol) }},
 		"an unknown control":           {[]string{"ffffffff"}, func(err error) bool { return errors.Is(err, errProtocol) }},
 		"a go-away with something":     {[]string{"c0000001"}, func(err error) bool { return errors.Is(err, errProtocol) }},
@@ -471,8 +471,8 @@ func FuzzChunkReader(f *testing.F) {
 	f.Add([]byte("\x00\x00\xbf\xfd"), []byte{200})
 	f.Add(append([]byte("\x00\x00\xbf\xfc"), make([]byte, 49148+4)...), []byte{255, 0})
 	f.Fuzz(func(t *testing.T, b, sizes []byte) {
-		if len(sizes) > 0 && slices.Max(sizes) == 0 {
-			return // it would never come to an end
+		if len(sizes) > 16 || len(sizes) > 0 && slices.Max(sizes) == 0 {
+			return // it would take long to come to an end, or for ever
 		}
 		in := bytes.NewReader(b)
 		c := &chunkReader{from: &stutter{from: in, sizes: sizes}}

@@ -326,7 +326,7 @@ func TestAGatewayThatResetsEverythingIsHarmless(t *testing.T) {
 			_ = stream.ResetWithError(n)
 		}
 	})
-	for n := range 300 {
+	for n := range 20 {
 		s := e.dial()
 		_, err := io.Copy(io.Discard, s)
 		refused, ok := errors.AsType[*RefusedError](err)
@@ -340,10 +340,37 @@ func TestAGatewayThatResetsEverythingIsHarmless(t *testing.T) {
 	}
 }
 
+// A stream that is refused while its header is being written fails alone: its session is as good as before.
+func TestAResetInTheHeaderIsTheStreamsOwn(t *testing.T) {
+	near, far := tlsPair(t)
+	client, err := newSession(near, 0)
+	must(t, err)
+	defer client.close()
+	server, err := yamux.Server(far, muxConfig(10), nil)
+	must(t, err)
+	defer func() { _ = server.Close() }()
+	var gateway sync.WaitGroup
+	defer gateway.Wait()
+	gateway.Go(func() {
+		if stream, err := server.AcceptStream(); err == nil {
+			_ = stream.ResetWithError(uint32(CodeFull))
+		}
+	})
+	s, err := client.open(t.Context(), make([]byte, maxWindow+1), nil) // so long that it cannot be written before
+	if err != nil {
+		t.Fatalf("the session is blamed: %v", err)
+	}
+	refused, ok := errors.AsType[*RefusedError](writeUntilItFails(s))
+	if !ok || refused.Code != CodeFull {
+		t.Errorf("it is not told: %v", err)
+	}
+	must(t, s.Close())
+}
+
 // A gateway that does not say that it takes streams gets no more of them after a while, and clients another session.
 func TestAGatewayThatAcceptsNoStreamsDoesNotKeepClients(t *testing.T) {
 	e := hostileMux(t, func(*yamux.Session) {})
-	e.options.ConnectTimeout = 200 * time.Millisecond
+	e.options.ConnectTimeout = 2 * time.Second
 	var clients sync.WaitGroup
 	streams := make(chan Stream, acceptBacklog+100)
 	for range acceptBacklog + 100 {

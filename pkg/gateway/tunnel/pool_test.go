@@ -473,6 +473,68 @@ func TestASessionIsMadeByAnotherWhenItsMakerGoesAway(t *testing.T) {
 	}
 }
 
+// A pool may be closed while a stream is being opened. What comes of that is not left behind.
+func TestAPoolMayBeClosedWhileAConnectionIsMade(t *testing.T) {
+	for name, o := range map[string]Options{"for a lane": {}, "for a session": {Lanes: -1}} {
+		t.Run(name, func(t *testing.T) {
+			i := newIngress(t)
+			dials := make(chan chan struct{})
+			e := newEgress(t, o, Dependencies{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				goOn := make(chan struct{})
+				dials <- goOn
+				<-goOn
+				return (&net.Dialer{}).DialContext(ctx, network, address)
+			}}, i)
+			opened := make(chan error, 1)
+			go func() {
+				s, err := e.Open(t.Context(), e.gateway, target)
+				if err == nil { // a stream on a lane is its owner's
+					err = echoes(s, pattern(10))
+				}
+				opened <- err
+			}()
+			goOn := soon(t, "the connection", dials)
+			e.cancel()
+			<-e.stopped
+			close(goOn)
+			err := soon(t, "the outcome", opened)
+			if want := o.Lanes < 0; errors.Is(err, ErrClosed) != want || err != nil && !want {
+				t.Errorf("got %v", err)
+			}
+			if c := e.count(); c != (counts{}) {
+				t.Errorf("counted is %+v", c)
+			}
+			eventually(t, "the ingress has no connection", func() bool { return i.open.Load() == 0 })
+		})
+	}
+}
+
+func TestRunTidiesUntilItsContextEnds(t *testing.T) {
+	i := newIngress(t)
+	clock := &fakeClock{}
+	p := NewPool(Options{}, Dependencies{TLS: clientTLS, Now: clock.now})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { p.Run(ctx) })
+	open := func() {
+		s, err := p.Open(t.Context(), Gateway{Addresses: []netip.AddrPort{i.address()}, Identity: gatewayName}, target)
+		must(t, err)
+		roundTrip(t, s, pattern(10))
+	}
+	open()
+	clock.advance(2 * DefaultIdleTimeout)
+	eventually(t, "the idle lane is gone", func() bool { return i.open.Load() == 0 })
+	open()
+	cancel()
+	running.Wait()
+	eventually(t, "nothing is left", func() bool { return i.open.Load() == 0 })
+	if _, err := p.Open(t.Context(), Gateway{Addresses: []netip.AddrPort{i.address()}}, target); !errors.Is(err, ErrClosed) {
+		t.Errorf("a closed pool gives %v", err)
+	}
+}
+
 // What a closed pool has open belongs to its owner, but for the streams of sessions.
 func TestClosingAPoolLeavesLanesToTheirOwner(t *testing.T) {
 	i := newIngress(t)
@@ -506,7 +568,7 @@ func TestNothingIsLostCountOfWhateverHappens(t *testing.T) {
 			for client := range uint64(10) {
 				r := rand.New(rand.NewPCG(seed, client))
 				clients.Go(func() {
-					for range 40 {
+					for range 25 {
 						visit(t.Context(), e, r)
 					}
 				})
