@@ -203,6 +203,30 @@ func feed(to io.Writer) error {
 	}
 }
 
+// expectBegun waits until the application knows a connection: it is open all the way then.
+func (a *application) expectBegun(t *testing.T, name string) {
+	t.Helper()
+	select {
+	case <-a.talkNamed(name).began:
+	case <-time.After(endPatience):
+		t.Fatalf("the application does not hear of %s", name)
+	}
+}
+
+// expectEnd waits for a good end of a connection.
+func (a *application) expectEnd(t *testing.T, name string) {
+	t.Helper()
+	s := a.talkNamed(name)
+	select {
+	case <-s.ended:
+		if s.err != nil {
+			t.Errorf("the application sees the end of %s after %d bytes as %v, want a good end", name, s.received, s.err)
+		}
+	case <-time.After(endPatience):
+		t.Errorf("the application does not see the end of %s", name)
+	}
+}
+
 // expectCut waits for the end of a connection, and wants it to be one that cannot be taken for a good end.
 func (a *application) expectCut(t *testing.T, name string) {
 	t.Helper()

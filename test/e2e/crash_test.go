@@ -57,7 +57,7 @@ func playKill(t *testing.T, app *application, way *route, victim *half, who stri
 		t.Fatal(err)
 	}
 	for _, name := range []string{who + " quiet", who + " upload"} {
-		<-app.talkNamed(name).began
+		app.expectBegun(t, name)
 	}
 
 	since := time.Now()

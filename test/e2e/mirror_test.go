@@ -125,10 +125,7 @@ func playHalfClose(t *testing.T, way *route, app *application) {
 	if err != nil || sha256.Sum256(got) != sha256.Sum256(sent) {
 		t.Errorf("got %d bytes and error %v, want the %d bytes that were sent", len(got), err, size)
 	}
-	s := app.talkNamed("half-close")
-	if <-s.ended; s.err != nil {
-		t.Errorf("the application sees the end as %v, want a good end", s.err)
-	}
+	app.expectEnd(t, "half-close")
 }
 
 func randomBytes(seed byte, n int) []byte {

@@ -39,7 +39,7 @@ func playSilence(t *testing.T, w *world) {
 	for i := range gateways {
 		name := fmt.Sprint("quiet ", i)
 		quiet = append(quiet, startWaiting(t, begin(t, way.to(t, talkPort, lanes.host), verbSink, name)))
-		<-app.talkNamed(name).began // else the next one might overtake it, and take its turn
+		app.expectBegun(t, name) // else the next one might overtake it, and take its turn
 	}
 	for i := range 4 * gateways { // leaves idle connections to all gateways
 		if err := way.fetch(fmt.Sprint("/before/", i)); err != nil {

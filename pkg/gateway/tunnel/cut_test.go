@@ -57,15 +57,21 @@ func (r *relay) accept() {
 			client.Close()
 			return
 		}
-		r.parts.Go(func() { r.carry(server.(*net.TCPConn), client.(*net.TCPConn), r.fromServer) })
-		r.parts.Go(func() { r.carry(client.(*net.TCPConn), server.(*net.TCPConn), !r.fromServer) })
+		var both sync.WaitGroup
+		both.Go(func() { r.carry(server.(*net.TCPConn), client.(*net.TCPConn), r.fromServer) })
+		both.Go(func() { r.carry(client.(*net.TCPConn), server.(*net.TCPConn), !r.fromServer) })
+		r.parts.Go(func() {
+			both.Wait()
+			client.Close()
+			server.Close()
+		})
 	}
 }
 
 // carry takes records one way. A cut looks like an end, or is a reset, for whoever receives them; the other
 // direction works until it is used.
 func (r *relay) carry(from, to *net.TCPConn, count bool) {
-	defer func() { _, _ = from.CloseRead(), to.CloseWrite() }()
+	defer func() { _, _ = from.CloseRead(), to.CloseWrite() }() // accept closes both in the end
 	for n := 0; !count || n != r.cutAfter; n++ {
 		var head [5]byte
 		if _, err := io.ReadFull(from, head[:]); err != nil {
