@@ -80,12 +80,14 @@ func speakAs(t *testing.T, alpn string) (address netip.AddrPort, conns <-chan sp
 	must(t, err)
 	accepted := make(chan speaker, 10)
 	var wg sync.WaitGroup
+	var all []net.Conn // a connection that nobody knows any more is closed by the runtime, at some time
 	wg.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
+			all = append(all, conn)
 			_ = conn.SetDeadline(time.Now().Add(patience))
 			wg.Go(func() {
 				if conn.(*tls.Conn).HandshakeContext(t.Context()) == nil {
@@ -98,8 +100,8 @@ func speakAs(t *testing.T, alpn string) (address netip.AddrPort, conns <-chan sp
 		listener.Close()
 		wg.Wait()
 		close(accepted)
-		for s := range accepted {
-			s.Close()
+		for _, conn := range all {
+			conn.Close()
 		}
 	})
 	return listener.Addr().(*net.TCPAddr).AddrPort(), accepted
