@@ -332,6 +332,25 @@ func TestJoinClosesBothStreams(t *testing.T) {
 	}
 }
 
+// When a process is killed, the kernel closes its connections in the ordinary way. That must not look like an end either.
+func TestAKilledProcessLeavesNoEnd(t *testing.T) {
+	for name, prepare := range map[string]func(t *testing.T, near, far Stream){
+		"at once":         func(*testing.T, Stream, Stream) {},
+		"in the middle":   func(t *testing.T, near, far Stream) { say(t, near, far, "hello") },
+		"after their end": func(t *testing.T, near, far Stream) { must(t, far.CloseWrite()); end(t, near) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := tcpPair(t)
+			near, far := TCP(a), TCP(b)
+			prepare(t, near, far)
+			must(t, a.Close()) // as the kernel does
+			if n, err := far.Read(make([]byte, 1)); n > 0 || err == nil || ended(err) {
+				t.Errorf("got %d bytes and %v", n, err)
+			}
+		})
+	}
+}
+
 // A TCP connection that is closed early must not look ended: the kernel would send the same as for an end.
 func TestClosingTCPBeforeBothEndsIsAnAbort(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, near, far Stream){

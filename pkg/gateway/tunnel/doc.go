@@ -23,7 +23,7 @@
 // close_notify and with nothing else; the end of the TCP connection alone is a cut. Close of a stream whose both
 // directions have not ended is an abort, as package pipe asks. An abort is a TCP reset, or a reset of the mux.
 //
-// A connection whose other end is gone is noticed within twenty seconds: by TCP's keep-alive while it is idle, by
+// A connection whose other end is gone is noticed within about twenty seconds: by TCP's keep-alive while it is idle, by
 // yamux's on a mux, and by what the kernel knows of acknowledgements while something is on its way. A receiver
 // that takes nothing, but answers, may take all the time it likes.
 //
