@@ -75,7 +75,9 @@ func (o *egressOptions) build(p parts, config *rest.Config) (Server, error) {
 	config = rest.CopyConfig(config)
 	config.Dial = dial
 	s.pool = tunnel.NewPool(o.Egress.Tunnel(), tunnel.Dependencies{
-		TLS: p.store.Client, Trusted: p.store.StillTrusted, Dial: dial, Dialed: func(err *tunnel.DialError) { countDial(p.recorder, err) },
+		TLS: p.store.Client, Trusted: p.store.StillTrusted, Dial: dial,
+		Dialed: func(err *tunnel.DialError) { countDial(p.recorder, err) },
+		Opened: func() func(bool) { return countConnection(p.recorder) },
 	})
 	var err error
 	s.Server, err = egress.New(p.log.WithName("egress"), o.Egress, config, s.pool, p.recorder, egress.NewMetrics(p.registry))
@@ -90,6 +92,18 @@ func countDial(r *stream.Recorder, err *tunnel.DialError) {
 		r.HandshakeFailed(stream.Egress, certs.FailureReason(err))
 	default:
 		r.DialFailed(stream.Egress, stream.DialReason(err))
+	}
+}
+
+// countConnection counts a connection to a gateway, and then its end.
+func countConnection(r *stream.Recorder) (closed func(shaken bool)) {
+	r.ConnectionOpened(stream.Egress)
+	return func(shaken bool) {
+		result := stream.ConnectionServed
+		if !shaken {
+			result = stream.ConnectionFailed
+		}
+		r.ConnectionClosed(stream.Egress, result)
 	}
 }
 

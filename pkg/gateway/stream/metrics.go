@@ -142,13 +142,19 @@ func (m *Metrics) newSeries(side Side) *series {
 		s.open[via] = m.openStreams.WithLabelValues(string(side), via)
 		s.done[via] = m.streams.WithLabelValues(string(side), via, string(Done), "")
 	}
-	if side == Ingress { // of an egress's connections nobody tells as yet, and a zero would be a lie
-		m.openConns.WithLabelValues(string(side))
-		for _, result := range []ConnectionResult{ConnectionServed, ConnectionUnused, ConnectionFailed, ConnectionRefused} {
-			m.connections.WithLabelValues(string(side), string(result))
-		}
+	m.openConns.WithLabelValues(string(side))
+	for _, result := range connectionResults(side) {
+		m.connections.WithLabelValues(string(side), string(result))
 	}
 	return s
+}
+
+// connectionResults are those that a side can have: an egress connects when it has a stream, and refuses nobody.
+func connectionResults(side Side) []ConnectionResult {
+	if side == Egress {
+		return []ConnectionResult{ConnectionServed, ConnectionFailed}
+	}
+	return []ConnectionResult{ConnectionServed, ConnectionUnused, ConnectionFailed, ConnectionRefused}
 }
 
 func vias() []string { return []string{ViaTLS, ViaLane, ViaMux, ViaTCP, ReasonOther} }

@@ -30,30 +30,33 @@ type Conn struct {
 
 // Client shakes hands over raw as the client.
 func Client(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error) {
-	return handshake(ctx, raw, config, tls.Client)
+	return handshake(ctx, raw, config, tls.Client, func(bool) {})
 }
 
 // Server shakes hands over raw as the server.
 func Server(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error) {
-	return handshake(ctx, raw, config, tls.Server)
+	return handshake(ctx, raw, config, tls.Server, func(bool) {})
 }
 
 // ErrSilent means that the other end sent nothing at all. Health checks of load balancers connect and
 // close at once (LESSON-53).
 var ErrSilent = errors.New("the other end sent nothing")
 
-// handshake closes raw when it fails.
-func handshake(ctx context.Context, raw net.Conn, config *tls.Config, role func(net.Conn, *tls.Config) *tls.Conn) (*Conn, error) {
+// handshake closes raw when it fails. It sees to it that closed is called once raw is closed.
+func handshake(
+	ctx context.Context, raw net.Conn, config *tls.Config, role func(net.Conn, *tls.Config) *tls.Conn, closed func(shaken bool),
+) (*Conn, error) {
 	tune(raw)
-	gather := &gatherer{Conn: raw}
+	gather := &gatherer{Conn: raw, closed: closed}
 	conn := &Conn{Conn: role(gather, config), raw: gather}
 	if err := conn.HandshakeContext(ctx); err != nil {
-		_ = raw.Close() // the handshake's error is the one to tell
+		_ = gather.Close() // the handshake's error is the one to tell
 		if !gather.heard.Load() {
 			return nil, fmt.Errorf("%w: %w", ErrSilent, err)
 		}
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
+	gather.shaken.Store(true)
 	conn.watch = newWatch(raw, conn.Abort, unansweredLimit)
 	conn.watch.start()
 	return conn, nil
@@ -159,7 +162,11 @@ var errCut = fmt.Errorf("the connection ended without a close_notify: %w", io.Er
 type gatherer struct {
 	net.Conn
 
-	heard atomic.Bool // whether anything was read
+	heard  atomic.Bool // whether anything was read
+	shaken atomic.Bool // whether there was a handshake
+
+	ending sync.Once
+	closed func(shaken bool)
 
 	mu   sync.Mutex
 	held bool
@@ -190,6 +197,12 @@ func (g *gatherer) Read(b []byte) (int, error) {
 // ended tells the end of what is read from errors that wrap one.
 func ended(err error) bool {
 	return err == io.EOF //nolint:errorlint // see above
+}
+
+// Close implements net.Conn.
+func (g *gatherer) Close() error {
+	defer g.ending.Do(func() { g.closed(g.shaken.Load()) })
+	return g.Conn.Close()
 }
 
 func (g *gatherer) hold() {

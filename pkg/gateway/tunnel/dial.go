@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -57,7 +58,7 @@ func (p *peer) connect(ctx context.Context, alpn []string) (*Conn, *DialError) {
 	if err != nil {
 		return nil, p.connectError(p.timedOut(limited, err))
 	}
-	conn, err := Client(limited, raw, config)
+	conn, err := handshake(limited, raw, config, tls.Client, p.pool.deps.Opened())
 	if err != nil {
 		return nil, &DialError{Address: p.key.address.String(), Step: StepTLS, Err: p.timedOut(limited, err)}
 	}

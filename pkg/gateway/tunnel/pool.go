@@ -62,6 +62,9 @@ type Dependencies struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Dialed is told of each attempt to connect; may be nil.
 	Dialed func(err *DialError)
+	// Opened is told of each TCP connection to a gateway, before its handshake. What it returns is called once the
+	// connection is closed, with whether there was a handshake. May be nil.
+	Opened func() (closed func(shaken bool))
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
@@ -97,6 +100,9 @@ func NewPool(o Options, d Dependencies) *Pool {
 	}
 	if d.Dialed == nil {
 		d.Dialed = func(*DialError) {}
+	}
+	if d.Opened == nil {
+		d.Opened = func() func(bool) { return func(bool) {} }
 	}
 	return &Pool{options: o, deps: d, peers: map[peerKey]*peer{}}
 }

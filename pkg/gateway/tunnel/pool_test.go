@@ -485,6 +485,37 @@ func TestAnErrorSaysWhatFailed(t *testing.T) {
 	}
 }
 
+// The pool tells of every connection, and of its end: what had a handshake apart from what had none.
+func TestConnectionsAreToldOf(t *testing.T) {
+	for name, lanes := range map[string]int{"lanes": 1, "sessions": -1} {
+		t.Run(name, func(t *testing.T) {
+			i := newIngress(t)
+			e := newEgress(t, Options{Lanes: lanes}, Dependencies{}, i)
+			tell := func() [3]int64 { return [3]int64{e.open.Load(), e.shaken.Load(), e.failed.Load()} }
+			first := e.dial()
+			roundTrip(t, first, pattern(10))
+			if got := tell(); got != [3]int64{1, 0, 0} {
+				t.Errorf("with a stream, told is %v", got)
+			}
+			if _, err := e.Open(t.Context(), Gateway{Identity: "web.shop.example", Addresses: e.gateway.Addresses}, target); err == nil {
+				t.Error("it took another gateway for the right one")
+			}
+			if got := tell(); got != [3]int64{1, 0, 1} {
+				t.Errorf("after a handshake that failed, told is %v", got)
+			}
+			if _, err := e.Open(t.Context(), Gateway{Identity: gatewayName, Addresses: []netip.AddrPort{deadAddress(t)}}, target); err == nil {
+				t.Error("it connected to nobody")
+			}
+			first.Abort()
+			must(t, first.Close())
+			e.close()
+			if got := tell(); got != [3]int64{0, 1, 1} {
+				t.Errorf("at the end, told is %v", got)
+			}
+		})
+	}
+}
+
 // Whoever waits for a session of which another stream has charge does not suffer when that one gives up.
 func TestASessionIsMadeByAnotherWhenItsMakerGoesAway(t *testing.T) {
 	i := newIngress(t)

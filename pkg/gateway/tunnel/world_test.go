@@ -226,6 +226,8 @@ type egress struct {
 	cancel  context.CancelFunc
 	stopped chan struct{}
 	once    sync.Once
+	// open is how many TCP connections the pool told of that have not ended; shaken and failed are how they did.
+	open, shaken, failed atomic.Int64
 }
 
 // newEgress makes a pool that is tidied all the time, and closed with the test. All that it counts must be gone then.
@@ -238,6 +240,7 @@ func newEgress(t *testing.T, o Options, d Dependencies, gateways ...*ingress) *e
 	if d.TLS == nil {
 		d.TLS = clientTLS
 	}
+	d.Opened = e.opened
 	e.Pool = NewPool(o, d)
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
@@ -259,6 +262,19 @@ func newEgress(t *testing.T, o Options, d Dependencies, gateways ...*ingress) *e
 	return e
 }
 
+// opened counts as an egress's metrics do.
+func (e *egress) opened() (closed func(shaken bool)) {
+	e.open.Add(1)
+	return func(shaken bool) {
+		e.open.Add(-1)
+		if shaken {
+			e.shaken.Add(1)
+		} else {
+			e.failed.Add(1)
+		}
+	}
+}
+
 func (e *egress) close() {
 	e.once.Do(func() {
 		e.cancel()
@@ -267,7 +283,7 @@ func (e *egress) close() {
 		case <-time.After(patience):
 			e.Fatal("the pool does not end")
 		}
-		e.eventually("nothing is counted any more", func() bool { return e.count() == counts{} })
+		e.eventually("nothing is counted any more", func() bool { return e.count() == counts{} && e.open.Load() == 0 })
 	})
 }
 
