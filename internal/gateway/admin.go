@@ -15,8 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Limits of the admin server. Its port is where other clusters ask whether we are ready, so anybody may
-// be at the other end (SEC-6): no request needs more, and none may take from streams what they need.
+// Limits of the admin and probe servers. One of their ports is where other clusters ask whether we are ready, so
+// anybody may be at the other end (SEC-6): no request needs more, and none may take from streams what they need, or
+// from the kubelet and other probes their answer.
 const (
 	adminMaxConnections = 256
 	adminMaxHeader      = 8 << 10
@@ -28,16 +29,17 @@ const (
 	maxReason = 1 << 10
 )
 
-// admin serves health, metrics and the log level.
+// admin is a server for health, and where the handler says so for metrics and the log level.
 type admin struct {
+	flag   string
 	server *http.Server
 	// listener is nil when there is nothing to serve.
 	listener net.Listener
 }
 
 // newAdmin listens at once, so that a port that is in use is told before anything else starts.
-func newAdmin(ctx context.Context, log logr.Logger, address string, handler http.Handler) (*admin, error) {
-	a := &admin{server: &http.Server{
+func newAdmin(ctx context.Context, log logr.Logger, flag, address string, handler http.Handler) (*admin, error) {
+	a := &admin{flag: flag, server: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: adminReadTimeout,
 		ReadTimeout:       adminReadTimeout,
@@ -46,12 +48,12 @@ func newAdmin(ctx context.Context, log logr.Logger, address string, handler http
 		MaxHeaderBytes:    adminMaxHeader,
 		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug), // of what others send
 	}}
-	if address == "0" {
+	if address == nowhere {
 		return a, nil
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("--admin-address: %w", err)
+		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
 	a.listener = limited(listener, adminMaxConnections)
 	return a, nil
@@ -75,7 +77,7 @@ func (a *admin) run(ctx context.Context) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
-	return fmt.Errorf("serving --admin-address: %w", err)
+	return fmt.Errorf("serving --%s: %w", a.flag, err)
 }
 
 // address is where it listens, empty for nowhere.
@@ -93,23 +95,44 @@ func (a *admin) close() {
 	}
 }
 
-// adminHandler serves what the port is for. ready says why we are not; level is for the pod itself only.
+// adminHandler serves what the admin port is for. ready says why we are not; level is for the pod itself only.
 func adminHandler(ready func() error, metrics prometheus.Gatherer, level http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, "ok") })
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+	mux := healthHandler(func() string {
 		if err := ready(); err != nil {
 			text := err.Error()
-			http.Error(w, text[:min(len(text), maxReason)], http.StatusServiceUnavailable)
-			return
+			return text[:min(len(text), maxReason)]
 		}
-		writeLine(w, "ok")
+		return ""
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
 		MaxRequestsInFlight: adminMaxScrapes,
 		ErrorHandling:       promhttp.ContinueOnError, // one metric that fails must not hide the others
 	}))
 	mux.Handle("/log-level", level)
+	return mux
+}
+
+// probeHandler serves strangers: reasons name files, identities and authorities.
+func probeHandler(ready func() error) http.Handler {
+	return healthHandler(func() string {
+		if ready() != nil {
+			return "not ready"
+		}
+		return ""
+	})
+}
+
+// healthHandler serves health. missing says why we are not ready, nothing if we are.
+func healthHandler(missing func() string) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) { writeLine(w, "ok") })
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+		if reason := missing(); reason != "" {
+			http.Error(w, reason, http.StatusServiceUnavailable)
+			return
+		}
+		writeLine(w, "ok")
+	})
 	return mux
 }
 

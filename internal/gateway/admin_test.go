@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,7 +68,7 @@ func TestAdminEndpoints(t *testing.T) {
 // startAdmin serves on a port of its own until the test ends.
 func startAdmin(t *testing.T, handler http.Handler) (address string) {
 	t.Helper()
-	a, err := newAdmin(t.Context(), logr.Discard(), "127.0.0.1:0", handler)
+	a, err := newAdmin(t.Context(), logr.Discard(), adminFlag, "127.0.0.1:0", handler)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,56 +130,124 @@ func TestAdminRefusesLargeHeaders(t *testing.T) {
 func TestAdminPortInUse(t *testing.T) {
 	t.Parallel()
 	address := startAdmin(t, http.NotFoundHandler())
-	if _, err := newAdmin(t.Context(), logr.Discard(), address, http.NotFoundHandler()); err == nil || !strings.Contains(err.Error(), "--admin-address") {
+	if _, err := newAdmin(t.Context(), logr.Discard(), adminFlag, address, http.NotFoundHandler()); err == nil || !strings.Contains(err.Error(), "--admin-address") {
 		t.Errorf("error is %v", err)
 	}
 }
 
-// SEC-6: idle connections to the admin port cannot use up what streams need, and when they end there is
-// room again.
-func TestConnectionsBeyondTheLimitAreClosed(t *testing.T) {
+// SEC-6: connections that others hold open keep no probe from its answer, and cost no more than the limit.
+func TestIdleConnectionsKeepNoProbeOut(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address := startAdmin(t, probeHandler(func() error { return nil }))
+	closed := make(chan struct{}, 2*adminMaxConnections)
+	for i := range 2 * adminMaxConnections {
+		conn := dialAdmin(t, address)
+		if i%2 == 0 { // some say nothing, the others begin a request
+			if _, err := conn.Write([]byte("GET /live HTTP/1.1\r\n")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		go func() {
+			_, _ = conn.Read(make([]byte, 1)) // it ends, in one way or the other
+			closed <- struct{}{}
+		}()
+		if i >= adminMaxConnections-1 && i%16 == 0 {
+			if code, body := get(t, "http://"+address+"/live"); code != http.StatusOK {
+				t.Fatalf("with %d connections open, the answer is %d %s", i+1, code, body)
+			}
+		}
+	}
+	for range adminMaxConnections {
+		select {
+		case <-closed:
+		case <-time.After(20 * time.Second):
+			t.Fatal("connections beyond the limit stay open")
+		}
+	}
+}
+
+// The oldest connection is closed for one beyond the limit, and one that has ended is counted no more.
+func TestTheOldestConnectionMakesRoom(t *testing.T) {
+	t.Parallel()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	few := limited(listener, 2)
-	accepted := make(chan net.Conn)
-	var accepting sync.WaitGroup
-	accepting.Go(func() {
-		for {
-			conn, err := few.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- conn
-		}
-	})
-	dial := func() net.Conn {
+	few := limited(inner, 2)
+	defer func() { _ = few.Close() }()
+	connect := func() (here, there net.Conn) {
 		t.Helper()
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
+		there = dialAdmin(t, inner.Addr().String())
+		here, err := few.Accept()
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = conn.Close() })
-		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-			t.Fatal(err)
+		return here, there
+	}
+	expectClosed := func(which string, conn net.Conn) {
+		t.Helper()
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the %s connection was not closed: %v", which, err)
 		}
-		return conn
 	}
-	dial()
-	first := <-accepted
-	dial()
-	second := <-accepted
-	if _, err := dial().Read(make([]byte, 1)); err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the third connection was not closed: %v", err)
+	expectOpen := func(which string, here, there net.Conn) {
+		t.Helper()
+		if _, err := here.Write([]byte("x")); err != nil {
+			t.Errorf("the %s connection: %v", which, err)
+		}
+		if _, err := there.Read(make([]byte, 1)); err != nil {
+			t.Errorf("the %s connection: %v", which, err)
+		}
 	}
-	_, _ = first.Close(), first.Close() // the second call gives back no more room
-	dial()
-	third := <-accepted
-	if _, err := dial().Read(make([]byte, 1)); err == nil {
-		t.Error("a connection beyond the limit was not closed after one had ended")
+	_, oldest := connect()
+	second, secondThere := connect()
+	third, thirdThere := connect()
+	expectClosed("first", oldest)
+	expectOpen("second", second, secondThere)
+	_, _ = third.Close(), third.Close() // the second call gives back no more room
+	expectClosed("third", thirdThere)
+	fourth, fourthThere := connect()
+	expectOpen("second", second, secondThere)
+	fifth, fifthThere := connect()
+	expectClosed("second", secondThere)
+	expectOpen("fourth", fourth, fourthThere)
+	expectOpen("fifth", fifth, fifthThere)
+}
+
+func dialAdmin(t *testing.T, address string) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
 	}
-	_, _, _ = second.Close(), third.Close(), few.Close()
-	accepting.Wait()
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// SEC-6: strangers learn whether it is ready, and nothing else.
+func TestProbesLearnNoReasons(t *testing.T) {
+	t.Parallel()
+	var missing atomic.Pointer[error]
+	address := startAdmin(t, probeHandler(func() error {
+		if err := missing.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}))
+	expect := func(path string, code int, body string) {
+		t.Helper()
+		if gotCode, got := get(t, "http://"+address+path); gotCode != code || got != body {
+			t.Errorf("%s answered %d %q, want %d %q", path, gotCode, got, code, body)
+		}
+	}
+	expect("/ready", http.StatusOK, "ok\n")
+	secret := errors.New("the certificate of /etc/tls/tls.crt has expired")
+	missing.Store(&secret)
+	expect("/ready", http.StatusServiceUnavailable, "not ready\n")
+	expect("/live", http.StatusOK, "ok\n")
+	expect("/metrics", http.StatusNotFound, "404 page not found\n")
+	expect("/log-level", http.StatusNotFound, "404 page not found\n")
 }

@@ -14,6 +14,10 @@ import (
 )
 
 const (
+	adminFlag = "admin-address"
+	probeFlag = "probe-address"
+	// nowhere is the address that serves nothing.
+	nowhere = "0"
 	// defaultAdminAddress is the port that Linkerd's gateways are probed at.
 	defaultAdminAddress = ":4191"
 	// defaultDrainDelay is what endpoints usually take to be followed everywhere.
@@ -27,6 +31,8 @@ const (
 type Options struct {
 	// AdminAddress serves health and metrics; "0" serves nothing.
 	AdminAddress string
+	// ProbeAddress serves health alone, and no reasons; "0" serves nothing.
+	ProbeAddress string
 	// DrainDelay is how long to go on accepting once told to end.
 	DrainDelay time.Duration
 	// DrainTimeout is how long open streams may then take to end.
@@ -41,8 +47,10 @@ type Options struct {
 
 // Bind adds a flag for each field, with its default.
 func (o *Options) Bind(fs *pflag.FlagSet) {
-	fs.StringVar(&o.AdminAddress, "admin-address", defaultAdminAddress,
+	fs.StringVar(&o.AdminAddress, adminFlag, defaultAdminAddress,
 		"address of /live, /ready and /metrics; 0 serves none. Probes of other clusters ask for /ready")
+	fs.StringVar(&o.ProbeAddress, probeFlag, nowhere,
+		"address of /live and /ready alone, without the reason for not being ready: what a load balancer may expose in place of --admin-address, so that metrics stay in the cluster; 0 serves none")
 	fs.DurationVar(&o.DrainDelay, "drain-delay", defaultDrainDelay,
 		"how long to go on accepting after SIGTERM, while not ready, until clients go elsewhere")
 	fs.DurationVar(&o.DrainTimeout, "drain-timeout", defaultDrainTimeout,
@@ -57,11 +65,7 @@ func (o *Options) Bind(fs *pflag.FlagSet) {
 // Validate names every flag whose value is missing or cannot work.
 func (o *Options) Validate() error {
 	var errs []error
-	if o.AdminAddress != "0" {
-		if _, _, err := net.SplitHostPort(o.AdminAddress); err != nil {
-			errs = append(errs, fmt.Errorf("--admin-address %q: give host:port, :port or 0: %w", o.AdminAddress, err))
-		}
-	}
+	errs = append(errs, validAddress("--"+adminFlag, o.AdminAddress), validAddress("--"+probeFlag, o.ProbeAddress))
 	if o.DrainDelay < 0 {
 		errs = append(errs, fmt.Errorf("--drain-delay is %v, must not be negative", o.DrainDelay))
 	}
@@ -70,4 +74,14 @@ func (o *Options) Validate() error {
 	}
 	errs = append(errs, o.Log.Validate(), o.AccessLog.Validate(), o.Certs.Validate())
 	return errors.Join(errs...)
+}
+
+func validAddress(flag, address string) error {
+	if address == nowhere {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("%s %q: give host:port, :port or 0: %w", flag, address, err)
+	}
+	return nil
 }

@@ -76,6 +76,7 @@ func TestOptionsValidate(t *testing.T) {
 		"certificates and defaults":      {args: files},
 		"no admin address, no drain":     {args: append([]string{"--admin-address=0", "--drain-delay=0s", "--drain-timeout=0s"}, files...)},
 		"nothing at all (CERT-13)":       {want: []string{"--tls-cert is missing", "--tls-key is missing", "--trust-anchors is missing"}},
+		"probes without a port":          {args: append([]string{"--probe-address=localhost"}, files...), want: []string{"--probe-address"}},
 		"an address without a port":      {args: append([]string{"--admin-address=localhost"}, files...), want: []string{"--admin-address"}},
 		"a negative delay":               {args: append([]string{"--drain-delay=-1s"}, files...), want: []string{"--drain-delay"}},
 		"a negative time limit":          {args: append([]string{"--drain-timeout=-1s"}, files...), want: []string{"--drain-timeout"}},

@@ -47,7 +47,7 @@ type parts struct {
 type process struct {
 	parts
 	opts   Options
-	admin  *admin
+	admins []*admin
 	server Server
 
 	draining atomic.Bool
@@ -62,7 +62,7 @@ func run(ctx context.Context, side stream.Side, opts Options, streams Streams, a
 	if err := p.prepare(ctx, level, build); err != nil {
 		return err
 	}
-	log.Info("Starting", "side", side, "identity", p.store.Identity(), "admin", p.admin.address())
+	log.Info("Starting", "side", side, "identity", p.store.Identity(), "admin", p.admins[0].address(), "probes", p.admins[1].address())
 	return p.run(ctx)
 }
 
@@ -91,15 +91,33 @@ func (p *process) prepare(ctx context.Context, level http.Handler, build func(co
 	if err := p.store.Load(); err != nil {
 		p.log.Error(err, "The certificates cannot be used; waiting for others")
 	}
-	var err error
-	p.admin, err = newAdmin(ctx, p.log.WithName("admin"), p.opts.AdminAddress, adminHandler(p.ready, p.registry, level))
-	if err != nil {
-		return err
+	err := p.listen(ctx, level)
+	if err == nil {
+		p.server, err = build(ctx, p.parts)
 	}
-	if p.server, err = build(ctx, p.parts); err != nil {
-		p.admin.close()
+	if err != nil {
+		for _, a := range p.admins {
+			a.close()
+		}
 	}
 	return err
+}
+
+func (p *process) listen(ctx context.Context, level http.Handler) error {
+	for _, c := range []struct {
+		flag, address string
+		handler       http.Handler
+	}{
+		{adminFlag, p.opts.AdminAddress, adminHandler(p.ready, p.registry, level)},
+		{probeFlag, p.opts.ProbeAddress, probeHandler(p.ready)},
+	} {
+		a, err := newAdmin(ctx, p.log.WithName("admin"), c.flag, c.address, c.handler)
+		if err != nil {
+			return err
+		}
+		p.admins = append(p.admins, a)
+	}
+	return nil
 }
 
 var errDraining = errors.New("draining: about to end")
@@ -115,6 +133,35 @@ func (p *process) ready() error {
 	return p.server.Ready()
 }
 
+// readinessInterval is how often readiness is looked at for the log.
+const readinessInterval = 500 * time.Millisecond
+
+// tellReadiness logs when the process becomes ready or no longer is, and why, until ctx ends.
+func (p *process) tellReadiness(ctx context.Context) {
+	tick := time.NewTicker(readinessInterval)
+	defer tick.Stop()
+	told := "-" // nothing yet
+	for {
+		why := ""
+		if err := p.ready(); err != nil {
+			why = err.Error()
+		}
+		switch why {
+		case told:
+		case "":
+			p.log.Info("Ready")
+		default:
+			p.log.Info("Not ready", "because", why)
+		}
+		told = why
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // run serves until ctx ends, and then ends in order.
 func (p *process) run(ctx context.Context) error {
 	// The signal that ends ctx begins the drain. What runs has contexts that outlive it.
@@ -124,8 +171,11 @@ func (p *process) run(ctx context.Context) error {
 	defer end()
 	beside.Go(func() { _ = p.store.Start(lifetime) })    // gives no error
 	beside.Go(func() { _ = p.recorder.Start(lifetime) }) // gives no error
-	adminEnded := make(chan error, 1)
-	beside.Go(func() { adminEnded <- p.admin.run(lifetime) })
+	adminEnded := make(chan error, len(p.admins))
+	for _, a := range p.admins {
+		beside.Go(func() { adminEnded <- a.run(lifetime) })
+	}
+	beside.Go(func() { p.tellReadiness(lifetime) })
 
 	serving, cut := context.WithCancel(lifetime)
 	defer cut()

@@ -81,7 +81,7 @@ func (f *fake) Drain() <-chan struct{} {
 func begin(ctx context.Context, t *testing.T, f *fake, out io.Writer) (p *process, ended chan error) {
 	t.Helper()
 	opts := Options{
-		AdminAddress: "0", DrainDelay: 5 * time.Second, DrainTimeout: 20 * time.Second,
+		AdminAddress: nowhere, ProbeAddress: nowhere, DrainDelay: 5 * time.Second, DrainTimeout: 20 * time.Second,
 		AccessLog: stream.LogOptions{Streams: stream.LogAll, Format: stream.FormatText},
 	}
 	p = &process{parts: newParts(stream.Ingress, opts, logr.Discard(), out), opts: opts}
@@ -243,14 +243,19 @@ func TestReadiness(t *testing.T) {
 func TestAServerThatCannotBeBuilt(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("port in use")
-	opts := Options{AdminAddress: "127.0.0.1:0"}
+	opts := Options{AdminAddress: "127.0.0.1:0", ProbeAddress: "127.0.0.1:0"}
 	p := &process{parts: newParts(stream.Egress, opts, logr.Discard(), io.Discard), opts: opts}
 	err := p.prepare(t.Context(), http.NotFoundHandler(), func(context.Context, parts) (Server, error) { return nil, cause })
 	if !errors.Is(err, cause) {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := p.admin.listener.Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the admin port is still open: %v", err)
+	if len(p.admins) != 2 {
+		t.Fatalf("%d ports were opened, want two", len(p.admins))
+	}
+	for _, a := range p.admins {
+		if _, err := a.listener.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the port of --%s is still open: %v", a.flag, err)
+		}
 	}
 }
 

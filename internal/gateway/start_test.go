@@ -169,7 +169,7 @@ func TestACommandFromStartToEnd(t *testing.T) {
 			may := make(chan struct{})
 			kubeconfig, asked := apiServer(t, may)
 			s := start(t, append([]string{
-				side, "--admin-address=127.0.0.1:0", "--kubeconfig=" + kubeconfig, "--drain-delay=1s", "--drain-timeout=0s",
+				side, "--admin-address=127.0.0.1:0", "--probe-address=127.0.0.1:0", "--kubeconfig=" + kubeconfig, "--drain-delay=1s", "--drain-timeout=0s",
 				"--tls-cert=" + dir + "/tls.crt", "--tls-key=" + dir + "/tls.key", "--trust-anchors=" + dir + "/ca.crt",
 			}, c.args...)...)
 			admin := "http://" + s.found(t, `msg=Starting .* admin=(\S+)`)
@@ -185,8 +185,17 @@ func TestACommandFromStartToEnd(t *testing.T) {
 			if code, _ := get(t, admin+"/live"); code != http.StatusOK {
 				t.Errorf("/live answered %d while not ready", code)
 			}
+			probes := "http://" + s.found(t, `msg=Starting .* probes=(\S+)`)
+			if code, body := get(t, probes+"/ready"); code != http.StatusServiceUnavailable || body != "not ready\n" {
+				t.Errorf("strangers get %d %q", code, body)
+			}
 			close(may)
 			eventually(t, ready(http.StatusOK, "ok"))
+			if code, body := get(t, probes+"/ready"); code != http.StatusOK {
+				t.Errorf("strangers get %d %q once it is ready", code, body)
+			}
+			s.found(t, `(msg="Not ready" because=.*have not been read)`)
+			s.found(t, `(msg=Ready)`)
 			for _, want := range append([]string{c.says, "linkspan_gateway_certificate_expiry_timestamp_seconds", "go_goroutines", "process_open_fds"}, "") {
 				if _, body := get(t, admin+"/metrics"); !strings.Contains(body, want) {
 					t.Errorf("/metrics lacks %s", want)
