@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +113,28 @@ func TestAccessLogIsDocumented(t *testing.T) {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("docs/gateway-access-log.md does not show\n%s", want)
 		}
+	}
+}
+
+// And every reason: somebody reads it at night.
+func TestReasonsAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/gateway-access-log.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "\n## Reasons\n")
+	var documented []string
+	for line := range strings.Lines(table) {
+		if words, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " | "); ok && strings.HasPrefix(words, "`") {
+			for word := range strings.SplitSeq(words, ", ") {
+				documented = append(documented, strings.Trim(word, "`"))
+			}
+		}
+	}
+	slices.Sort(documented)
+	if documented = slices.Compact(documented); !slices.Equal(documented, Reasons()) {
+		t.Errorf("docs/gateway-access-log.md explains\n%q, want every reason and no other:\n%q", documented, Reasons())
 	}
 }
 

@@ -36,8 +36,6 @@ const (
 	ReasonReset = "reset"
 	// ReasonTimeout: a deadline passed.
 	ReasonTimeout = "timeout"
-	// ReasonIdle: nothing moved for too long.
-	ReasonIdle = "idle"
 	// ReasonConnectionRefused: nobody listens there.
 	ReasonConnectionRefused = "connection_refused"
 	// ReasonUnreachable: there is no route to the host or network.
@@ -55,7 +53,7 @@ func Reasons() []string {
 		ReasonOther,
 		ReasonClientNotAllowed, ReasonExportNotAllowed,
 		ReasonFull, ReasonClientFull, ReasonDraining, ReasonWithdrawn, ReasonUntrusted, ReasonStopped,
-		ReasonReset, ReasonTimeout, ReasonIdle, ReasonConnectionRefused, ReasonUnreachable, ReasonResources, ReasonCanceled,
+		ReasonReset, ReasonTimeout, ReasonConnectionRefused, ReasonUnreachable, ReasonResources, ReasonCanceled,
 		// pkg/gateway/wire
 		"read", "truncated", "preface", "too_long", "malformed", "port", "name", "protocol", "target", "domain",
 		// pkg/gateway/exports
