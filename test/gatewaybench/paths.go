@@ -167,7 +167,7 @@ func (b *bench) startGateways(ctx context.Context, name string, w way) (*path, e
 	if w == linkerd {
 		role, args = roleLinkerdEgress, nil
 	}
-	args = append(args, "--namespace", linksNamespace, "--bind-address", v.egress, "--max-connections", strconv.Itoa(2*maxIdle))
+	args = append(args, "--namespace", linksNamespace, "--bind-address", v.egress, "--max-connections", strconv.Itoa(2*maxIdle), "--max-client-connections", strconv.Itoa(2*maxIdle))
 	args = append(append(args, v.args...), b.shared(b.world.egress)...)
 	if w != linkerd {
 		args = append(args, "--admin-address", join(v.egress, adminPort))

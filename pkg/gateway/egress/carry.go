@@ -24,8 +24,9 @@ const (
 // accept takes a client's connection. What cannot be served is turned away here, so that it costs no
 // goroutine: by a reset, which the client notices at once and cannot take for an answer (MIR-11).
 func (s *Server) accept(ctx context.Context, conn *net.TCPConn, route *Route) {
+	from := addressOf(conn)
 	rec := stream.Record{
-		Side: stream.Egress, Start: s.now(), Client: addressOf(conn),
+		Side: stream.Egress, Start: s.now(), Client: from.String(),
 		Cluster: route.Cluster, Target: route.Target.String(),
 		Protocol: stream.Opaque, Via: stream.ViaTCP, OpenedVia: stream.ViaTCP,
 	}
@@ -36,10 +37,10 @@ func (s *Server) accept(ctx context.Context, conn *net.TCPConn, route *Route) {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	o := s.streams.begin(route.Target, cancel)
+	o, full := s.streams.begin(route.Target, from.Addr(), cancel)
 	if o == nil {
 		cancel()
-		s.turnAway(client, rec, ReasonFull)
+		s.turnAway(client, rec, full)
 		return
 	}
 	s.streams.running.Go(func() {
@@ -180,11 +181,11 @@ func (t Target) String() string {
 }
 
 // addressOf is a client's address. On a socket of both families that of an IPv4 client comes as IPv6.
-func addressOf(conn net.Conn) string {
+func addressOf(conn *net.TCPConn) netip.AddrPort {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {
-		return conn.RemoteAddr().String()
+		return netip.AddrPort{} // it is closed already
 	}
 	from := tcp.AddrPort()
-	return netip.AddrPortFrom(from.Addr().Unmap(), from.Port()).String()
+	return netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 }

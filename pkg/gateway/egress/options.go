@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// defaultMaxConnections is enough for a busy cluster, and keeps one client from taking all memory.
-	defaultMaxConnections = 10_000
+	// defaultMaxConnections is enough for a busy cluster. defaultMaxClientConnections keeps one client from taking
+	// them all, and leaves much for those that share the address of a node.
+	defaultMaxConnections       = 10_000
+	defaultMaxClientConnections = 2_500
 	// maxConnectTimeout bounds a slip of the pen: clients have given up long before.
 	maxConnectTimeout = time.Minute
 	// maxTunnels is the most lanes or sessions to one address.
@@ -32,6 +34,8 @@ type Options struct {
 	BindAddress string
 	// MaxConnections is how many connections of clients may be open at a time, of all mirrors together.
 	MaxConnections int
+	// MaxClientConnections is how many of them may come from one address.
+	MaxClientConnections int
 	// ConnectTimeout is for connecting to one address of a gateway, with the TLS handshake. The next
 	// addresses are tried after it, three times as long in all.
 	ConnectTimeout time.Duration
@@ -48,6 +52,7 @@ type Options struct {
 func (o *Options) Default() {
 	o.Namespace = cmp.Or(o.Namespace, link.DefaultNamespace)
 	o.MaxConnections = cmp.Or(o.MaxConnections, defaultMaxConnections)
+	o.MaxClientConnections = cmp.Or(o.MaxClientConnections, defaultMaxClientConnections)
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, tunnel.DefaultConnectTimeout)
 	o.Lanes = cmp.Or(o.Lanes, tunnel.DefaultLanes)
 	o.Sessions = cmp.Or(o.Sessions, tunnel.DefaultSessions)
@@ -60,6 +65,8 @@ func (o *Options) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&o.BindAddress, "bind-address", o.BindAddress, "IP address to listen on for clients of mirrors; empty means all")
 	fs.IntVar(&o.MaxConnections, "max-connections", o.MaxConnections,
 		"clients' connections that may be open at a time; further ones are reset at once")
+	fs.IntVar(&o.MaxClientConnections, "max-client-connections", o.MaxClientConnections,
+		"connections that clients of one IP address may have open; further ones are reset at once. Pods of the host network share their node's address")
 	fs.DurationVar(&o.ConnectTimeout, "connect-timeout", o.ConnectTimeout,
 		"time to connect to one address of a gateway, with the TLS handshake")
 	fs.IntVar(&o.Lanes, "lanes", o.Lanes, "connections to one address of a gateway that carry one stream after the other")
@@ -78,6 +85,9 @@ func (o Options) Validate() error {
 	}
 	if o.MaxConnections < 1 {
 		errs = append(errs, fmt.Errorf("--max-connections is %d, must be at least 1", o.MaxConnections))
+	}
+	if o.MaxClientConnections < 1 {
+		errs = append(errs, fmt.Errorf("--max-client-connections is %d, must be at least 1", o.MaxClientConnections))
 	}
 	if o.ConnectTimeout <= 0 || o.ConnectTimeout > maxConnectTimeout {
 		errs = append(errs, fmt.Errorf("--connect-timeout is %v, must be more than zero and at most %v", o.ConnectTimeout, maxConnectTimeout))

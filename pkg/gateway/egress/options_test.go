@@ -50,6 +50,7 @@ func TestOptionsValidate(t *testing.T) {
 		"a bind address with a port":    {func(o *Options) { o.BindAddress = "0.0.0.0:80" }, "--bind-address"},
 		"a bind address that is a name": {func(o *Options) { o.BindAddress = "localhost" }, "--bind-address"},
 		"no room for anybody":           {func(o *Options) { o.MaxConnections = 0 }, "--max-connections"},
+		"no room for one client":        {func(o *Options) { o.MaxClientConnections = -1 }, "--max-client-connections"},
 		"no time to connect":            {func(o *Options) { o.ConnectTimeout = 0 }, "--connect-timeout"},
 		"too much time to connect":      {func(o *Options) { o.ConnectTimeout = time.Hour }, "--connect-timeout"},
 		"no lanes":                      {func(o *Options) { o.Lanes = -1 }, "--lanes"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -84,7 +85,8 @@ func TestDoesNotCarryForAMirrorThatIsGone(t *testing.T) {
 
 // Whoever waits for idleness is told once it is there, and a stream that is cut twice was cut for the first cause.
 func TestStreams(t *testing.T) {
-	s := newStreams(2)
+	s := newStreams(2, 2)
+	from := netip.MustParseAddr("10.42.0.7")
 	select {
 	case <-s.whenIdle():
 	default:
@@ -92,9 +94,10 @@ func TestStreams(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	one, two := s.begin(Target{Port: 80}, cancel), s.begin(Target{Port: 80}, cancel)
-	if s.begin(Target{Port: 81}, cancel) != nil {
-		t.Error("there is room for a third of two")
+	one, _ := s.begin(Target{Port: 80}, from, cancel)
+	two, _ := s.begin(Target{Port: 80}, from, cancel)
+	if three, full := s.begin(Target{Port: 81}, from, cancel); three != nil || full != ReasonFull {
+		t.Errorf("there is room for a third of two, or it is %q", full)
 	}
 	idle := s.whenIdle()
 	if n := s.cut(ReasonWithdrawn, func(to Target) bool { return to.Port != 80 }); n != 2 {
@@ -116,7 +119,30 @@ func TestStreams(t *testing.T) {
 	default:
 		t.Error("not idle without a stream")
 	}
-	if len(s.open) != 0 {
-		t.Errorf("%d targets are kept without streams", len(s.open))
+	if len(s.open) != 0 || len(s.clients) != 0 {
+		t.Errorf("%d targets and %d clients are kept without streams", len(s.open), len(s.clients))
 	}
+}
+
+// One client cannot take the room of all others, and has room again once its streams end.
+func TestOneClientLeavesRoomForOthers(t *testing.T) {
+	s := newStreams(4, 2)
+	greedy, other := netip.MustParseAddr("10.42.0.7"), netip.MustParseAddr("10.42.0.8")
+	begin := func(from netip.Addr, want Reason) *open {
+		t.Helper()
+		o, full := s.begin(Target{Port: 80}, from, func() {})
+		if full != want || (o == nil) != (want != "") {
+			t.Errorf("%v is told %q, want %q", from, full, want)
+		}
+		return o
+	}
+	first := begin(greedy, "")
+	begin(greedy, "")
+	begin(greedy, ReasonClientFull)
+	begin(other, "")
+	s.end(first)
+	begin(greedy, "")
+	begin(greedy, ReasonClientFull)
+	begin(other, "")
+	begin(other, ReasonFull)
 }

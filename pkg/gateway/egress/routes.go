@@ -28,6 +28,8 @@ const (
 	ReasonGatewayUnknown Reason = "gateway_unknown"
 	// ReasonFull: --max-connections are open.
 	ReasonFull Reason = stream.ReasonFull
+	// ReasonClientFull: --max-client-connections of one address are open.
+	ReasonClientFull Reason = stream.ReasonClientFull
 	// ReasonWithdrawn: the mirror, or its port, is gone.
 	ReasonWithdrawn Reason = stream.ReasonWithdrawn
 	// ReasonStopped: the process ends.

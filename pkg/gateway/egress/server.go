@@ -73,7 +73,7 @@ func New(log logr.Logger, opts Options, config *rest.Config, opener Opener, reco
 func newServer(log logr.Logger, opts Options, opener Opener, recorder Recorder, metrics *Metrics) *Server {
 	s := &Server{
 		log: log, opts: opts, opener: opener, recorder: recorder, metrics: metrics, now: time.Now,
-		streams: newStreams(opts.MaxConnections), changed: make(chan struct{}, 1),
+		streams: newStreams(opts.MaxConnections, opts.MaxClientConnections), changed: make(chan struct{}, 1),
 		drain: make(chan struct{}), drained: make(chan struct{}), told: map[any]struct{}{},
 		watch: func(ctx context.Context) { <-ctx.Done() },
 	}

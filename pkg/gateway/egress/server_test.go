@@ -264,6 +264,17 @@ func TestRefusesMoreThanItsLimit(t *testing.T) {
 	exchange(t, second, "still", "192.0.2.10")
 }
 
+// And one client address may not take it all.
+func TestRefusesMoreThanAClientsLimit(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.MaxClientConnections = 1 })
+	w.follow(t, newMirror(), newLink())
+	first := w.client(t, 20001)
+	exchange(t, first, "one", "192.0.2.10")
+	w.expectTurnedAway(t, 20001)
+	w.records.expect(t, stream.Refused, "client_full")
+	exchange(t, first, "still", "192.0.2.10")
+}
+
 // A client that is cut off is told apart from one that ended.
 func TestPassesOnAnAbort(t *testing.T) {
 	w := newWorld(t, nil)

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 
 	"github.com/linkspan/linkspan/pkg/gateway/pipe"
@@ -9,13 +10,15 @@ import (
 
 // streams knows the streams that are open, whose clients they are, and how many there may be.
 type streams struct {
-	most int
+	most, mostOfClient int
 	// running has the goroutine of each.
 	running sync.WaitGroup
 
 	mu    sync.Mutex
 	count int
-	open  map[Target]map[*open]struct{}
+	// clients has how many each address has open.
+	clients map[netip.Addr]int
+	open    map[Target]map[*open]struct{}
 	// idle are closed, and forgotten, when no stream is open.
 	idle []chan struct{}
 }
@@ -23,6 +26,7 @@ type streams struct {
 // open is one stream.
 type open struct {
 	target Target
+	client netip.Addr
 	cancel context.CancelFunc
 
 	mu sync.Mutex
@@ -32,25 +36,31 @@ type open struct {
 	cause Reason
 }
 
-func newStreams(most int) *streams {
-	return &streams{most: most, open: map[Target]map[*open]struct{}{}}
+func newStreams(most, mostOfClient int) *streams {
+	return &streams{
+		most: most, mostOfClient: mostOfClient, clients: map[netip.Addr]int{}, open: map[Target]map[*open]struct{}{},
+	}
 }
 
-// begin makes room for a stream, and nil where there is none. Each needs one call of end. cancel ends
+// begin makes room for a stream, and says why where there is none. Each needs one call of end. cancel ends
 // what the stream does before it has ends.
-func (s *streams) begin(target Target, cancel context.CancelFunc) *open {
+func (s *streams) begin(target Target, client netip.Addr, cancel context.CancelFunc) (o *open, full Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.count >= s.most {
-		return nil
+	switch {
+	case s.count >= s.most:
+		return nil, ReasonFull
+	case s.clients[client] >= s.mostOfClient:
+		return nil, ReasonClientFull
 	}
-	o := &open{target: target, cancel: cancel}
+	o = &open{target: target, client: client, cancel: cancel}
 	if s.open[target] == nil {
 		s.open[target] = map[*open]struct{}{}
 	}
 	s.open[target][o] = struct{}{}
 	s.count++
-	return o
+	s.clients[client]++
+	return o, ""
 }
 
 func (s *streams) end(o *open) {
@@ -59,6 +69,9 @@ func (s *streams) end(o *open) {
 	delete(s.open[o.target], o)
 	if len(s.open[o.target]) == 0 {
 		delete(s.open, o.target)
+	}
+	if s.clients[o.client]--; s.clients[o.client] == 0 {
+		delete(s.clients, o.client)
 	}
 	s.count--
 	if s.count == 0 {
