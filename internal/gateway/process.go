@@ -25,6 +25,10 @@ import (
 // network then, so it is there for mistakes.
 const stopTimeout = 5 * time.Second
 
+// flushTimeout is for the last lines of the access log. A reader of standard output that stalls must not keep the
+// process until it is killed.
+const flushTimeout = 2 * time.Second
+
 // Server is what a process serves with: one side of the gateway.
 type Server interface {
 	// Run serves until ctx ends, then cuts what is open, and returns when nothing of it runs any more.
@@ -168,9 +172,14 @@ func (p *process) run(ctx context.Context) error {
 	lifetime, end := context.WithCancel(context.WithoutCancel(ctx))
 	var beside sync.WaitGroup
 	defer beside.Wait()
+	flushed := make(chan struct{})
+	defer p.awaitAccessLog(flushed)
 	defer end()
-	beside.Go(func() { _ = p.store.Start(lifetime) })    // gives no error
-	beside.Go(func() { _ = p.recorder.Start(lifetime) }) // gives no error
+	go func() {
+		defer close(flushed)
+		_ = p.recorder.Start(lifetime) // gives no error
+	}()
+	beside.Go(func() { _ = p.store.Start(lifetime) }) // gives no error
 	adminEnded := make(chan error, len(p.admins))
 	for _, a := range p.admins {
 		beside.Go(func() { adminEnded <- a.run(lifetime) })
@@ -192,6 +201,14 @@ func (p *process) run(ctx context.Context) error {
 	}
 	cut()
 	return errors.Join(cause, p.await(served))
+}
+
+func (p *process) awaitAccessLog(flushed <-chan struct{}) {
+	select {
+	case <-flushed:
+	case <-time.After(flushTimeout):
+		p.log.Info("The last lines of the access log are lost: nobody reads standard output")
+	}
 }
 
 // endedEarly is for a server that was not told to end.

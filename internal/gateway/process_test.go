@@ -142,6 +142,37 @@ func TestADrainGoesInOrder(t *testing.T) {
 	}
 }
 
+// stalled is a standard output that nobody reads, until the test ends.
+type stalled struct{ over chan struct{} }
+
+func (s stalled) Write(b []byte) (int, error) {
+	<-s.over
+	return len(b), nil
+}
+
+// Whoever reads the access log may stall. The process ends all the same, and soon.
+func TestAStalledAccessLogDoesNotKeepTheProcess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, signal := context.WithCancel(t.Context())
+		f := newFake()
+		out := stalled{make(chan struct{})}
+		defer close(out.over)
+		p, ended := begin(ctx, t, f, out)
+		p.recorder.Opened(stream.Ingress, stream.ViaLane)
+		p.recorder.Closed(stream.Record{Side: stream.Ingress, Via: stream.ViaLane, Result: stream.Done})
+		close(f.idle)
+		signal()
+		told := time.Now()
+		if err := <-ended; err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+		if took := time.Since(told); took > p.opts.DrainDelay+flushTimeout {
+			t.Errorf("it took %v to end", took)
+		}
+	})
+}
+
 // Lines of streams that are cut at the very end are written, and counted.
 func TestTheAccessLogIsWholeAtTheEnd(t *testing.T) {
 	t.Parallel()

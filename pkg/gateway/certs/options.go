@@ -24,8 +24,8 @@ const (
 	flagReloadInterval = "tls-reload-interval"
 )
 
-// Options say where the certificates are. The files have no defaults: a gateway without
-// certificates does not start (CERT-13).
+// Options say where the certificates are. The files have no defaults: a gateway that is told of none
+// does not start (CERT-13).
 type Options struct {
 	// CertFile holds the certificate, then those of its issuers, in PEM.
 	CertFile string

@@ -13,10 +13,9 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// Waiting before a port that could not be opened is tried again. It may be in use by a connection that
-// this very pod has made: Linux takes their local ports from net.ipv4.ip_local_port_range, by default 32768
-// to 60999, and keeps them for a minute after the end. So the ports that mirrors are given should lie
-// outside of it, or be named in the pod's net.ipv4.ip_local_reserved_ports.
+// Waiting before a port that could not be opened is tried again. It may be in use by a connection of another process
+// in this pod: Linux takes their local ports from net.ipv4.ip_local_port_range, by default 32768 to 60999, and keeps
+// them for a minute after the end. Our own set SO_REUSEADDR.
 const (
 	firstListen   = 100 * time.Millisecond
 	longestListen = 10 * time.Second
