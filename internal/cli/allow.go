@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
@@ -82,7 +83,7 @@ Apply it in the target, the cluster that exports services; then run mirror link 
 reads services and endpoint slices, and learns the cluster's identity; it reads no Secret and writes
 nothing. With one account for each source cluster (--service-account-name), each can be revoked alone.`,
 		Example: "  mirror allow | kubectl --context=east apply -f -",
-		Args:    noArgs,
+		Args:    arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams)
 		},

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -73,13 +72,4 @@ func descend(cmd *cobra.Command, arg string) *cobra.Command {
 func isBool(s string) bool {
 	_, err := strconv.ParseBool(s)
 	return err == nil
-}
-
-// noArgs refuses stray arguments and says how values are given.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return fmt.Errorf("unexpected argument %q: %s takes flags only, such as --name value; see %s --help",
-		args[0], cmd.CommandPath(), cmd.CommandPath())
 }

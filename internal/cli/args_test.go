@@ -102,7 +102,7 @@ func TestEveryBooleanFlag(t *testing.T) {
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct{ args, want string }{
-		"unknown command":                  {"lnk", `unexpected argument "lnk"`},
+		"unknown command":                  {"lnk", `has no command "lnk": did you mean link?`},
 		"stray argument":                   {"link east", `unexpected argument "east"`},
 		"LINK-6: value that is no boolean": {"link --gateway no --cluster-name east", `unexpected argument "no"`},
 		"unknown flag":                     {"link --cluster east", "unknown flag"},

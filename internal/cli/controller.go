@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/internal/controller"
 )
 
@@ -27,7 +28,7 @@ func newControllerCommand(streams Streams, globals *globalOptions) *cobra.Comman
 
 It reads Links and their credentials from one namespace and serves all of them. In a cluster it needs
 no flags; elsewhere it uses --kubeconfig and --context. Stopping it removes nothing.`,
-		Args: noArgs,
+		Args: arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runController(cmd.Context(), streams, globals, opts)
 		},

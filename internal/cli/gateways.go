@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/internal/cli/table"
 	"github.com/linkspan/linkspan/pkg/link"
 )
@@ -60,7 +61,7 @@ func newGatewaysCommand(streams Streams, globals *globalOptions) *cobra.Command 
 		Short: "Show the gateways of the linked clusters",
 		Long: `Show the gateways of the linked clusters: whether they answer, how many services go that way, and how
 long the last probe took. Run it in the context of the source, the cluster where the Links are.`,
-		Args: noArgs,
+		Args: arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, globals)
 		},

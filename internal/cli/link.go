@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
@@ -92,7 +93,7 @@ source, the cluster that is to see them. A link goes one way: for the other dire
 link from the other cluster. The target needs an account for it, see mirror allow.`,
 		Example: `  # Let west see what east exports:
   mirror --context=east link --cluster-name east | kubectl --context=west apply -f -`,
-		Args: noArgs,
+		Args: arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, globals)
 		},

@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/linkspan/linkspan/internal/arguments"
 )
 
 // Streams are where a command reads and writes.
@@ -43,7 +45,7 @@ A link goes one way: made from the target cluster and applied in the source clus
 source see what the target exports. Commands print manifests and never change a cluster.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          noArgs,
+		Args:          arguments.Command,
 		// Without a command, and with no argument that could be a mistyped one, the help is the answer.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

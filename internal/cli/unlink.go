@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
@@ -54,7 +55,7 @@ Run it in the context of the source, the cluster where the Link is; the target n
 more. The controller removes the mirrors when the Link is deleted. If there is no controller any more,
 --orphans prints the mirrors that no Link accounts for.`,
 		Example: "  mirror --context=west unlink --cluster-name east | kubectl --context=west delete -f -",
-		Args:    noArgs,
+		Args:    arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, globals)
 		},

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
@@ -52,7 +53,7 @@ func newVersionCommand(streams Streams, globals *globalOptions, version string) 
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the versions of this command and of the controller",
-		Args:  noArgs,
+		Args:  arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, globals, version)
 		},

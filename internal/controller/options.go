@@ -60,22 +60,23 @@ func (o *Options) Bind(fs *pflag.FlagSet, namespace string, inCluster bool) {
 
 // Validate checks every option once, before anything starts.
 func (o *Options) Validate() error {
+	var errs []error
 	if problems := validation.IsDNS1123Label(o.Namespace); len(problems) > 0 {
-		return fmt.Errorf("--namespace %q is no namespace: %s", o.Namespace, problems[0])
+		errs = append(errs, fmt.Errorf("--namespace %q is no namespace: %s", o.Namespace, problems[0]))
 	}
 	if o.AdminAddress != "0" {
 		if _, _, err := net.SplitHostPort(o.AdminAddress); err != nil {
-			return fmt.Errorf("--admin-address %q: give host:port, :port or 0: %w", o.AdminAddress, err)
+			errs = append(errs, fmt.Errorf("--admin-address %q: give host:port, :port or 0: %w", o.AdminAddress, err))
 		}
 	}
 	if o.LeaseDuration < 3*time.Second {
-		return fmt.Errorf("--lease-duration is %s: give at least 3s", o.LeaseDuration)
+		errs = append(errs, fmt.Errorf("--lease-duration is %s: give at least 3s", o.LeaseDuration))
 	}
 	if o.QPS < 0 || o.Burst < 0 {
-		return errors.New("--kube-api-qps and --kube-api-burst: give 0 for no limit, or a positive number")
+		errs = append(errs, errors.New("--kube-api-qps and --kube-api-burst: give 0 for no limit, or a positive number"))
 	}
 	o.Mirror.OwnNamespace = o.Namespace
-	errs := []error{o.Log.Validate(), o.Mirror.Validate(), o.Probe.Validate()}
+	errs = append(errs, o.Log.Validate(), o.Mirror.Validate(), o.Probe.Validate())
 	if o.ProbeCerts.Configured() {
 		errs = append(errs, o.ProbeCerts.Validate())
 	}

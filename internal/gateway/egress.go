@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
+	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/pkg/gateway/certs"
 	"github.com/linkspan/linkspan/pkg/gateway/egress"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
@@ -43,7 +44,7 @@ func newEgressCommand(streams Streams, adopt func(logr.Logger)) *cobra.Command {
 
 It runs in the cluster that has the mirrors, and listens on the ports that the mirror controller gave to them.
 It reads mirrors and Links from its API server, and no credentials of other clusters.`,
-		Args: noArgs,
+		Args: arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/rest"
 
+	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/pkg/gateway/exports"
 	"github.com/linkspan/linkspan/pkg/gateway/ingress"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
@@ -43,7 +44,7 @@ func newIngressCommand(streams Streams, adopt func(logr.Logger)) *cobra.Command 
 
 It runs behind a load balancer in the cluster that exports services, and reads these from its API server.
 It needs a certificate, its key and the trust anchors that the clusters have in common.`,
-		Args: noArgs,
+		Args: arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err

@@ -8,6 +8,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
+
+	"github.com/linkspan/linkspan/internal/arguments"
 )
 
 // Streams are where a command writes. Results, and the access log, go to Out; the log and errors to Err.
@@ -39,7 +41,7 @@ func NewCommand(streams Streams, version string, adopt func(logr.Logger)) *cobra
 The ingress runs in the cluster that exports services, the egress in the cluster that calls them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          noArgs,
+		Args:          arguments.Command,
 		// Without a command, and with no argument that could be a mistyped one, the help is the answer.
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -57,7 +59,7 @@ func newVersionCommand(streams Streams, version string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this command",
-		Args:  noArgs,
+		Args:  arguments.None,
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := fmt.Fprintln(streams.Out, version); err != nil {
 				return fmt.Errorf("writing the version: %w", err)
@@ -65,13 +67,4 @@ func newVersionCommand(streams Streams, version string) *cobra.Command {
 			return nil
 		},
 	}
-}
-
-// noArgs refuses stray arguments, such as the value of a boolean flag that is set apart.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return fmt.Errorf("unexpected argument %q: %s takes flags only, such as --name=value; see %s --help",
-		args[0], cmd.CommandPath(), cmd.CommandPath())
 }

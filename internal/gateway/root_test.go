@@ -42,7 +42,7 @@ func TestMainGivesTheExitCodeAndTheError(t *testing.T) {
 		says string
 	}{
 		"a command that works":                     {args: []string{"version"}},
-		"a command that is none":                   {args: []string{"ingres"}, code: 1, says: `unexpected argument "ingres"`},
+		"a command that is none":                   {args: []string{"ingres"}, code: 1, says: `gateway has no command "ingres": did you mean ingress?`},
 		"a flag that is none":                      {args: []string{"egress", "--lane=3"}, code: 1, says: "--lane"},
 		"the value of a boolean flag set apart":    {args: []string{"ingress", "--allow-clients-dry-run", "false"}, code: 1, says: `unexpected argument "false"`},
 		"CERT-13: no certificates, and what to do": {args: []string{"ingress"}, code: 1, says: "--tls-cert is missing"},

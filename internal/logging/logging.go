@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,13 +31,14 @@ func (o *Options) Bind(fs *pflag.FlagSet) {
 
 // Validate checks both options. Its error names the flag and what it takes.
 func (o *Options) Validate() error {
+	var errs []error
 	if _, err := parseLevel(o.Level); err != nil {
-		return fmt.Errorf("--log-level: %w", err)
+		errs = append(errs, fmt.Errorf("--log-level: %w", err))
 	}
 	if o.Format != "text" && o.Format != "json" {
-		return fmt.Errorf("--log-format %q: give text or json", o.Format)
+		errs = append(errs, fmt.Errorf("--log-format %q: give text or json", o.Format))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func parseLevel(s string) (slog.Level, error) {

@@ -18,12 +18,12 @@ type files struct{ cert, key, anchors []byte }
 func (o Options) read() (files, error) {
 	var f files
 	for _, file := range []struct {
-		path string
-		into *[]byte
-	}{{o.CertFile, &f.cert}, {o.KeyFile, &f.key}, {o.AnchorsFile, &f.anchors}} {
+		flag, path string
+		into       *[]byte
+	}{{flagCert, o.CertFile, &f.cert}, {flagKey, o.KeyFile, &f.key}, {flagAnchors, o.AnchorsFile, &f.anchors}} {
 		data, err := readFile(file.path)
 		if err != nil {
-			return files{}, err
+			return files{}, fmt.Errorf("--%s%s: %w", o.prefix, file.flag, err)
 		}
 		*file.into = data
 	}
@@ -33,12 +33,12 @@ func (o Options) read() (files, error) {
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening a certificate file: %w", err) // the error names the path
+		return nil, fmt.Errorf("give a PEM file that this process may read: %w", err) // the error names the path
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading a certificate file: %w", err)
+		return nil, fmt.Errorf("give a PEM file that can be read: %w", err)
 	}
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("%s has more than %d bytes: give a file that holds certificates and nothing else", path, maxFile)

@@ -283,8 +283,8 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	for name, path := range map[string]string{
 		"it is not there": filepath.Join(dir, "missing"), "it is a folder": dir, "it is far too big": big,
 	} {
-		_, err := Options{CertFile: path, KeyFile: path, AnchorsFile: path}.read()
-		if err == nil || !strings.Contains(err.Error(), path) {
+		_, err := Options{CertFile: path, KeyFile: path, AnchorsFile: path, prefix: "probe-"}.read()
+		if err == nil || !strings.Contains(err.Error(), path) || !strings.HasPrefix(err.Error(), "--probe-tls-cert: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
