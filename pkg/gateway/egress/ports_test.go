@@ -103,7 +103,9 @@ func TestStreams(t *testing.T) {
 	if n := s.cut(ReasonWithdrawn, func(to Target) bool { return to.Port != 80 }); n != 2 {
 		t.Errorf("%d streams are cut, want 2", n)
 	}
-	s.cut(ReasonStopped, func(Target) bool { return false })
+	if n := s.cut(ReasonStopped, func(Target) bool { return false }); n != 0 {
+		t.Errorf("%d streams are cut twice", n)
+	}
 	if one.cutFor() != ReasonWithdrawn || one.attach() || !errors.Is(ctx.Err(), context.Canceled) {
 		t.Errorf("cut for %q, context %v", one.cutFor(), ctx.Err())
 	}

@@ -95,15 +95,16 @@ func (s *streams) whenIdle() <-chan struct{} {
 	return idle
 }
 
-// cut cuts the streams of all targets that serves says no to.
+// cut cuts the streams of all targets that serves says no to, and counts those that were not cut before.
 func (s *streams) cut(cause Reason, serves func(Target) bool) (n int) {
 	for _, target := range s.targets() {
 		if serves(target) {
 			continue
 		}
 		for _, o := range s.of(target) {
-			o.cut(cause)
-			n++
+			if o.cut(cause) {
+				n++
+			}
 		}
 	}
 	return n
@@ -129,10 +130,11 @@ func (s *streams) of(target Target) []*open {
 	return all
 }
 
-// cut ends a stream in a way that both ends can tell from an end. Only the first cause counts.
-func (o *open) cut(cause Reason) {
+// cut ends a stream in a way that both ends can tell from an end. Only the first cause counts; it says whether this
+// is the first.
+func (o *open) cut(cause Reason) (first bool) {
 	o.mu.Lock()
-	if o.cause == "" {
+	if first = o.cause == ""; first {
 		o.cause = cause
 	}
 	ends := o.ends
@@ -141,6 +143,7 @@ func (o *open) cut(cause Reason) {
 	for _, end := range ends {
 		end.Abort()
 	}
+	return first
 }
 
 // attach gives a stream its ends, unless it has been cut.
