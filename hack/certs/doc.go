@@ -1,5 +1,5 @@
 // Command certs makes the certificates of gateways for demonstrations and for trying things out: one
-// trust anchor, and for each cluster an issuer of its own and a certificate for its gateway (CERT-3).
+// trust anchor, and for each cluster an issuer, which may sign for its gateway alone, and its certificate (CERT-3).
 //
 //	go run ./hack/certs -out /tmp/certs -trust-domain cluster.local \
 //	    -identity east=linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local \

@@ -85,6 +85,9 @@ func verify(t *testing.T, dir, cluster, identity string) string {
 	for _, der := range pair.Certificate[1:] {
 		intermediates.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	}
+	if issuer, err := x509.ParseCertificate(pair.Certificate[1]); err != nil || !slices.Equal(issuer.PermittedDNSDomains, []string{identity}) || !issuer.PermittedDNSDomainsCritical {
+		t.Errorf("%s: the issuer may sign for %q (%v), want its gateway alone", cluster, issuer.PermittedDNSDomains, err)
+	}
 	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, DNSName: identity}); err != nil {
 		t.Errorf("%s: %v", cluster, err)
 	}

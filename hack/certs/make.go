@@ -74,9 +74,10 @@ func writeAnchor(o options, anchor *certs.Authority) ([]string, error) {
 	return append(made, path+": its key, which must never get into a cluster"), nil
 }
 
-// issue makes a cluster's issuer and its gateway's certificate. The issuer's key is forgotten.
+// issue makes a cluster's issuer, which may sign for its gateway alone, and the gateway's certificate. The issuer's key
+// is forgotten.
 func issue(anchor *certs.Authority, g gateway, trustDomain string, until time.Time) (certs.Files, error) {
-	issuer, err := anchor.Issuer("identity.linkerd."+trustDomain+" of "+g.cluster, certs.NotAfter(until))
+	issuer, err := anchor.Issuer("identity.linkerd."+trustDomain+" of "+g.cluster, certs.NotAfter(until), certs.OnlyFor(g.identity))
 	if err != nil {
 		return certs.Files{}, err
 	}

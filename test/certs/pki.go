@@ -39,6 +39,11 @@ func NotAfter(at time.Time) Option { return func(c *x509.Certificate) { c.NotAft
 // DNSNames replaces the DNS SANs; with no name there are none.
 func DNSNames(names ...string) Option { return func(c *x509.Certificate) { c.DNSNames = names } }
 
+// OnlyFor lets an issuer sign for these names, and those below them, and for no others (RFC 5280 section 4.2.1.10).
+func OnlyFor(names ...string) Option {
+	return func(c *x509.Certificate) { c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = names, true }
+}
+
 // KeyUsage replaces the key usage.
 func KeyUsage(usage x509.KeyUsage) Option {
 	return func(c *x509.Certificate) { c.KeyUsage = usage }

@@ -105,6 +105,12 @@ func TestClientsThatAreRefused(t *testing.T) {
 			},
 			seen{ReasonNotYetValid, ReasonExpired}, // RFC 8446 has one alert for both
 		},
+		"CERT-3: an issuer that may not sign for the name": {
+			func(p *pair, c *tls.Config) {
+				present(c, p.pki.Leaf(p.pki.Issuer(p.anchor, "west", pki.OnlyFor("west.example")), clientName))
+			},
+			seen{ReasonNotPermitted, ReasonOther},
+		},
 		"a certificate for servers only": {
 			func(p *pair, c *tls.Config) {
 				present(c, p.pki.Leaf(p.anchor, clientName, pki.ExtKeyUsage(x509.ExtKeyUsageServerAuth)))
@@ -190,6 +196,11 @@ func TestServersThatAreRefused(t *testing.T) {
 			func(p *pair, c *tls.Config) {
 				serve(c, p.pki.Leaf(p.anchor, gatewayName, pki.NotBefore(time.Now().Add(time.Hour))))
 			}, ReasonNotYetValid,
+		},
+		"an issuer that may not sign for the identity": {
+			func(p *pair, c *tls.Config) {
+				serve(c, p.pki.Leaf(p.pki.Issuer(p.anchor, "west", pki.OnlyFor("west.example")), gatewayName))
+			}, ReasonNotPermitted,
 		},
 		"an identity of somebody else": {
 			func(p *pair, c *tls.Config) { serve(c, p.pki.Leaf(p.anchor, otherName)) }, ReasonWrongName,

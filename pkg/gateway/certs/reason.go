@@ -21,6 +21,7 @@ const (
 	ReasonExpired          = "expired"           // a certificate of the chain has expired
 	ReasonNotYetValid      = "not_yet_valid"     // a certificate is not valid yet, or a clock is wrong
 	ReasonWrongName        = "wrong_name"        // the server is somebody else
+	ReasonNotPermitted     = "not_permitted"     // an issuer of the chain may not sign for this name (RFC 5280 section 4.2.1.10)
 	ReasonNoIdentity       = "no_identity"       // the client's certificate has no DNS SAN that is an identity
 	ReasonNoALPN           = "no_alpn"           // no protocol that both sides speak
 	ReasonProtocolVersion  = "protocol_version"  // no TLS 1.3
@@ -31,7 +32,7 @@ const (
 func FailureReasons() []string {
 	return []string{
 		ReasonEOF, ReasonTimeout, ReasonNotTLS, ReasonNoCertificate, ReasonUnknownAuthority, ReasonExpired,
-		ReasonNotYetValid, ReasonWrongName, ReasonNoIdentity, ReasonNoALPN, ReasonProtocolVersion, ReasonOther,
+		ReasonNotYetValid, ReasonWrongName, ReasonNotPermitted, ReasonNoIdentity, ReasonNoALPN, ReasonProtocolVersion, ReasonOther,
 	}
 }
 
@@ -68,6 +69,8 @@ func certificateReason(err error) string {
 	}
 	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
 	switch {
+	case ok && invalid.Reason == x509.CANotAuthorizedForThisName:
+		return ReasonNotPermitted
 	case !ok || invalid.Reason != x509.Expired:
 		return ""
 	case strings.Contains(invalid.Detail, " is before "): // one reason for both, told apart by the text alone

@@ -63,7 +63,7 @@ func Reasons() []string {
 		// pkg/gateway/tunnel: refusals by the ingress at the other end
 		"denied", "bad_header",
 		// pkg/gateway/certs
-		"eof", "not_tls", "no_certificate", "unknown_authority", "expired", "not_yet_valid", "wrong_name", "no_alpn", "protocol_version",
+		"eof", "not_tls", "no_certificate", "unknown_authority", "expired", "not_yet_valid", "wrong_name", "not_permitted", "no_alpn", "protocol_version",
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
