@@ -38,6 +38,8 @@ func TestTwoLinksToOneCluster(t *testing.T) {
 	second := p.link(t, "b")
 	refused := []wanted{isFalse(v1alpha3.ConditionConnected, v1alpha3.ReasonTargetIsDuplicate, "Link a"), isFalse(v1alpha3.ConditionReady, v1alpha3.ReasonTargetIsDuplicate, "Link a")}
 	expectLink(t, p.source, second, refused...)
+	// A restart knows who was first by what the status says; before it is written there, whoever connects first is.
+	expectLink(t, p.source, first, isTrue(v1alpha3.ConditionReady, v1alpha3.ReasonReady))
 	run.stop(t)
 	p.run(t)
 	expectLink(t, p.source, second, refused...)
