@@ -14,6 +14,7 @@ import (
 	"github.com/linkspan/linkspan/internal/arguments"
 	"github.com/linkspan/linkspan/pkg/gateway/exports"
 	"github.com/linkspan/linkspan/pkg/gateway/ingress"
+	"github.com/linkspan/linkspan/pkg/gateway/policy"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 )
 
@@ -33,6 +34,14 @@ func (o *ingressOptions) bind(fs *pflag.FlagSet) {
 
 func (o *ingressOptions) validate() error {
 	return errors.Join(o.Validate(), o.Ingress.Validate(), o.Exports.Validate())
+}
+
+// ingress are the options of the ingress itself. Requests of HTTP/2 get as long to end as all other streams: what has
+// not ended by then is cut with them.
+func (o *ingressOptions) ingress() ingress.Options {
+	options := o.Ingress
+	options.HTTP.DrainTimeout = o.DrainTimeout
+	return options
 }
 
 func newIngressCommand(streams Streams, adopt func(logr.Logger)) *cobra.Command {
@@ -78,8 +87,9 @@ func (o *ingressOptions) build(ctx context.Context, p parts, config *rest.Config
 	if err != nil {
 		return nil, fmt.Errorf("reading what is exported: %w", err)
 	}
-	s.Server, err = ingress.New(o.Ingress, ingress.Dependencies{
+	s.Server, err = ingress.New(o.ingress(), ingress.Dependencies{
 		Log: p.log.WithName("ingress"), Certificates: p.store, Exports: s.exports, ClusterDomain: o.Exports.ClusterDomain, Recorder: p.recorder,
+		Policy: policy.NewMetrics(p.registry),
 	})
 	if err != nil {
 		return nil, err

@@ -11,7 +11,8 @@ import (
 
 // unbound are the options that are no flags, each for a reason.
 var unbound = map[string]string{
-	"Options.Egress.Loopback": "for tests, with gateways on this host",
+	"Options.Egress.Loopback":           "for tests, with gateways on this host",
+	"Options.Ingress.HTTP.DrainTimeout": "--drain-timeout is for these too",
 }
 
 // style.md H9: an option that no flag sets is an option that nobody can use. This covers the options of
@@ -129,6 +130,22 @@ func TestTheDefaultDrainFitsThePodsDefault(t *testing.T) {
 	o.Bind(pflag.NewFlagSet("test", pflag.ContinueOnError))
 	if total := o.DrainDelay + o.DrainTimeout + stopTimeout; total > 30*time.Second {
 		t.Errorf("ending takes up to %v", total)
+	}
+}
+
+// What --drain-timeout gives, requests of HTTP/2 have too: they are not cut before, and are not promised more.
+func TestHTTP2DrainsWithinTheDrainTimeout(t *testing.T) {
+	t.Parallel()
+	var o ingressOptions
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	o.bind(fs)
+	for _, args := range [][]string{nil, {"--drain-timeout=90s"}} {
+		if err := fs.Parse(args); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.ingress().HTTP.DrainTimeout; got != o.DrainTimeout {
+			t.Errorf("after %q HTTP/2 has %v to drain, of %v", args, got, o.DrainTimeout)
+		}
 	}
 }
 

@@ -4,18 +4,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
-)
 
-// Limits of DNS names (RFC 1035, section 2.3.4).
-const (
-	maxName  = 253
-	maxLabel = 63
+	"github.com/linkspan/linkspan/pkg/gateway/clients"
 )
-
-const labelCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 // PeerIdentity gives the identity of the other side: the first DNS SAN of its leaf, in lower case
 // (GW-10). The result is a plain DNS name without wildcard or trailing dot, so it can go into headers
@@ -48,20 +41,12 @@ func hasIdentity(leaf *x509.Certificate, name string) bool {
 	})
 }
 
-// canonicalName gives an identity in lower case. Underscores are let in because certificates in use
-// have them. Letters are looked at before they are made small: some of other scripts, such as the
+// canonicalName gives an identity in lower case. What one may be is said by package clients, whose lists name
+// them. Letters are looked at before they are made small: some of other scripts, such as the
 // Kelvin sign, have a small form that is ASCII.
 func canonicalName(name string) (string, error) {
-	if name == "" || len(name) > maxName {
-		return "", fmt.Errorf("a name of %d characters is no DNS name: it has 1 to %d", len(name), maxName)
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > maxLabel || strings.Trim(label, labelCharacters) != "" {
-			return "", fmt.Errorf("%s is no DNS name: its parts are 1 to %d letters, digits and hyphens, with a dot between them", quoted(name), maxLabel)
-		}
-	}
-	if _, err := netip.ParseAddr(name); err == nil {
-		return "", fmt.Errorf("%s is an IP address: identities are DNS names", quoted(name))
+	if err := clients.CheckName(name); err != nil {
+		return "", fmt.Errorf("%s %w: identities are DNS names", quoted(name), err)
 	}
 	return strings.ToLower(name), nil
 }

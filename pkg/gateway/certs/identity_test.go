@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"strings"
 	"testing"
+
+	"github.com/linkspan/linkspan/pkg/gateway/clients"
 )
 
 // GW-10: the identity is the DNS SAN. It goes into headers and logs, so it is a plain name or nothing.
@@ -61,6 +63,18 @@ func TestNamesOfOthersAreShownBounded(t *testing.T) {
 	text := quotedNames(names)
 	if len(text) > 2000 || strings.ContainsAny(text, "\x00\n") || !strings.Contains(text, "4997 more") {
 		t.Errorf("%d bytes: %.200s", len(text), text)
+	}
+}
+
+// What passes a handshake can be written into an allow-list, and the other way round. POL-13.
+func TestIdentitiesAreWhatListsCanName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"my_app.example", "_app.example", "a.example", "-a.example", "a-.example", "192.0.2.1", "a b", ""} {
+		_, err := canonicalName(name)
+		list, listErr := clients.Parse(name)
+		if (err == nil) != (listErr == nil) || (err == nil) != list.Allows(name) {
+			t.Errorf("%q as an identity: %v; on a list: %v", name, err, listErr)
+		}
 	}
 }
 

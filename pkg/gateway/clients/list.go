@@ -34,7 +34,7 @@ func (l List) Allows(identity string) bool {
 	if l.any {
 		return true
 	}
-	if checkName(identity) != nil {
+	if CheckName(identity) != nil {
 		return false
 	}
 	identity = lower(identity)

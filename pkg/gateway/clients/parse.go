@@ -3,6 +3,7 @@ package clients
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"unicode"
@@ -60,7 +61,7 @@ func (l *List) add(entry string) error {
 		return nil
 	}
 	name, suffix := strings.CutPrefix(entry, wildcard+".")
-	err := checkName(name)
+	err := CheckName(name)
 	if entry == "" {
 		err = errBlank
 	}
@@ -79,14 +80,21 @@ func (l *List) add(entry string) error {
 	return nil
 }
 
-// checkName says why a name is not one of DNS. The error continues a sentence about the name.
-func checkName(name string) error {
+// CheckName says why a name cannot be an identity, or nil: it is one of DNS, in which certificates in use have
+// underscores too, and not an IP address. The error continues a sentence about the name. Package certs asks here
+// as well, so that every identity that passes a handshake can be written into a list.
+func CheckName(name string) error {
 	if len(name) > maxName {
 		return errLong
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if err := checkLabel(label); err != nil {
 			return err
+		}
+	}
+	if first := name[0]; first >= '0' && first <= '9' { // what is no address costs an error each time
+		if _, err := netip.ParseAddr(name); err == nil {
+			return errAddress
 		}
 	}
 	return nil
@@ -100,7 +108,8 @@ var (
 	errLongLabel  = fmt.Errorf("has a label of more than %d bytes", maxLabel)
 	errHyphen     = errors.New("has a label that begins or ends with '-'")
 	errStar       = errors.New("has a '*' that is not the whole of its first label")
-	errCharacter  = errors.New("has a character that is not a letter, a digit, '-' or a dot")
+	errCharacter  = errors.New("has a character that is not a letter, a digit, '-', '_' or a dot")
+	errAddress    = errors.New("is an IP address")
 )
 
 func checkLabel(label string) error {
@@ -114,7 +123,7 @@ func checkLabel(label string) error {
 	}
 	for i := range len(label) {
 		switch c := label[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-':
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_':
 		case c == '*':
 			return errStar
 		default:

@@ -27,7 +27,7 @@ func TestParseRefuses(t *testing.T) {
 		"two stars":                        {"**", "'*'"},
 		"a hyphen in front":                {"-web.example", "'-'"},
 		"a hyphen at the end":              {"web-.example", "'-'"},
-		"an underscore":                    {"my_client.example", "character"},
+		"an IP address":                    {"192.0.2.1", "IP address"},
 		"a URI, as SPIFFE has identities":  {"spiffe://cluster.local/ns/shop", "character"},
 		"two entries in one":               {"a.example b.example", "character"},
 		"a comment, which only texts have": {"a.example # b", "character"},
@@ -56,8 +56,8 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestParseNamesTheEntry(t *testing.T) {
-	_, err := clients.Parse("a.example", "b_c.example", "d_e.example")
-	if err == nil || !strings.Contains(err.Error(), `"b_c.example"`) || strings.Contains(err.Error(), "d_e") {
+	_, err := clients.Parse("a.example", "b+c.example", "d+e.example")
+	if err == nil || !strings.Contains(err.Error(), `"b+c.example"`) || strings.Contains(err.Error(), "d+e") {
 		t.Errorf("want an error about the first wrong entry, got %v", err)
 	}
 }
@@ -102,9 +102,9 @@ func TestParseText(t *testing.T) {
 
 func TestParseTextNamesTheLine(t *testing.T) {
 	cases := map[string]struct{ text, want string }{
-		"in a file":                  {"a.example\n# comment\nb.example, c_d\n", `line 3: client identity "c_d" has `},
-		"in the first line":          {"c_d\na.example", `line 1: client identity "c_d" has `},
-		"in an annotation":           {"a.example, c_d", `client identity "c_d" has `},
+		"in a file":                  {"a.example\n# comment\nb.example, c+d\n", `line 3: client identity "c+d" has `},
+		"in the first line":          {"c+d\na.example", `line 1: client identity "c+d" has `},
+		"in an annotation":           {"a.example, c+d", `client identity "c+d" has `},
 		"a mark of the byte order":   {"\ufeffa.example\n", `line 1: client identity "\ufeffa.example" has a character`},
 		"another kind of separation": {"a.example;b.example", `client identity "a.example;b.example" has a character`},
 	}

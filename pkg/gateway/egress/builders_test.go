@@ -4,10 +4,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -55,6 +57,25 @@ func created(n int) func(*corev1.Service) {
 	return func(svc *corev1.Service) { svc.CreationTimestamp = day(n) }
 }
 
+func in(namespace string) func(*corev1.Service) {
+	return func(svc *corev1.Service) {
+		svc.Namespace, svc.UID = namespace, types.UID(namespace)
+		svc.Annotations[v1alpha3.AnnotationRemoteServiceFQName] = strings.TrimSuffix(svc.Name, "-east") + "." + namespace + ".svc.cluster.local"
+	}
+}
+
+// leading is the EndpointSlice by which the service mirror leads the clients of a mirror here, made on a day.
+func leading(mirror *corev1.Service, on int) *discoveryv1.EndpointSlice {
+	return &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{
+		Namespace: mirror.Namespace, Name: mirror.Name + "-egress-ipv4", CreationTimestamp: day(on),
+		Labels: map[string]string{
+			discoveryv1.LabelManagedBy: v1alpha3.SliceManagedBy, discoveryv1.LabelServiceName: mirror.Name,
+			v1alpha3.LabelMirroredService: "true", v1alpha3.LabelClusterName: mirror.Labels[v1alpha3.LabelClusterName],
+		},
+		Annotations: map[string]string{v1alpha3.AnnotationEgressPorts: mirror.Annotations[v1alpha3.AnnotationEgressPorts]},
+	}}
+}
+
 func egressPorts(text string) func(*corev1.Service) {
 	return func(svc *corev1.Service) { svc.Annotations[v1alpha3.AnnotationEgressPorts] = text }
 }
@@ -98,6 +119,7 @@ func newTestTable(t testing.TB, objects ...any) *Table {
 	t.Helper()
 	table := NewTable(nil, false)
 	table.ReplaceServices(nil)
+	table.ReplaceSlices(nil)
 	table.ReplaceLinks(nil)
 	for _, object := range objects {
 		set(t, table, object)
@@ -110,6 +132,8 @@ func set(t testing.TB, table *Table, object any) {
 	switch typed := object.(type) {
 	case *corev1.Service:
 		table.SetService(typed)
+	case *discoveryv1.EndpointSlice:
+		table.SetSlice(typed)
 	case *v1alpha3.Link:
 		table.SetLink(typed)
 	default:

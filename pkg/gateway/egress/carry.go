@@ -79,7 +79,7 @@ func (s *Server) carry(ctx context.Context, o *open, client pipe.Stream, route *
 	}
 	var moved tally
 	moved.recorder = s.recorder
-	result := pipe.Join(client, server, pipe.Options{Now: s.now, Moved: moved.add})
+	result := s.pipes.Join(client, server, pipe.Options{Now: s.now, Moved: moved.add})
 	rec.Sent, rec.SentCounted = result.ToServer, moved.sent.counted
 	rec.Received, rec.ReceivedCounted = result.ToClient, moved.received.counted
 	if result.FirstByte > 0 {

@@ -2,8 +2,11 @@ package egress
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/linkspan/linkspan/pkg/link"
 )
 
 const (
@@ -59,6 +62,9 @@ func parseClaim(entry string) (claim, error) {
 	if err == nil {
 		var egress uint16
 		if egress, err = parsePort(right, minPort); err == nil {
+			if slices.Contains(link.GatewayPorts(), egress) {
+				return claim{}, fmt.Errorf("entry %s names a port that gateway pods listen on themselves", quote(entry))
+			}
 			return claim{service: service, egress: egress}, nil
 		}
 	}

@@ -18,6 +18,7 @@ func TestParsePorts(t *testing.T) {
 		"two ports":                                    {"80=20001,443=20002", []claim{{80, 20001}, {443, 20002}}, 0},
 		"the ends of both ranges":                      {"1=1024,65535=65535", []claim{{1, 1024}, {65535, 65535}}, 0},
 		"a port that needs a privilege":                {"80=1023,443=20002", []claim{{443, 20002}}, 1},
+		"a port that gateway pods have themselves":     {"80=4191,81=4143,443=20002", []claim{{443, 20002}}, 2},
 		"a service port of zero":                       {"0=20001,443=20002", []claim{{443, 20002}}, 1},
 		"an egress port beyond the last":               {"80=65536", nil, 1},
 		"a service port beyond the last":               {"65536=20001", nil, 1},

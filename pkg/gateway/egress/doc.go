@@ -7,14 +7,14 @@
 //
 // The parts, in the order in which things pass them:
 //
-//   - follower lists and watches the mirrors, and the Links of one namespace, in its own cluster. It
-//     reads no Secrets and talks to no other cluster, and writes nothing.
+//   - follower lists and watches the mirrors, their EndpointSlices, and the Links of one namespace, in its
+//     own cluster. It reads no Secrets and talks to no other cluster, and writes nothing.
 //   - Table says what follows: a Route for each egress port. It is pure.
 //   - ports listens on exactly these.
 //   - Server accepts, has a stream opened by an Opener (package tunnel), and joins the two (package pipe).
 //
 // It must never read an address or a name from a client, resolve a name, speak to anything but an
-// address that a Link's status calls alive and that proves the Link's gateway identity, or let a mirror
+// address that a Link's status lists as not dead and that proves the Link's gateway identity, or let a mirror
 // lead anywhere but to the Service that its own name stands for.
 //
 // # What a mirror counts for
@@ -22,16 +22,27 @@
 // Anybody who may write Services in a namespace can make one that looks like a mirror. It is held
 // against what the service mirror would have made: the name and namespace that the mirror of the remote
 // Service has, in a cluster that a Link names. What it can then reach is what the real mirror reaches:
-// the gateway decides what is exported. Of two mirrors that claim one port the older has it, as the
-// allocator has it, so a claim made by hand takes nothing away.
+// the gateway decides what is exported.
+//
+// # Whose a port is
+//
+// Only the service mirror writes the EndpointSlices of mirrors. A port that such a slice leads to is that
+// mirror's, whoever else claims it, since when, and with whatever age: that is where clients come from, and
+// a claim made by hand takes nothing away. The service mirror announces a port on the mirror before slices
+// lead to it, so a port that one mirror claims, and no slice leads to, is listened on too. Where several
+// claim such a port it is nobody's until slices tell which of them is right; and each namespace has so many
+// of these ports and no more.
 //
 // A mirror that turns to another mode keeps its egress ports for as long as there are endpoints that
 // lead to them, and is served for as long as it has them, whatever its labels say of the mode (MIR-12).
 //
 // # Failing fast
 //
-// Where no gateway address is alive, or there is no Link, or no room, the connection is reset as soon as
+// Where all gateway addresses are dead, or there is no Link, or no room, the connection is reset as soon as
 // it is accepted: the client must not wait for what cannot come. A reset cannot be taken for an answer.
+//
+// Addresses without a verdict are dialed where none is alive. Mirrors keep their ready endpoints while there
+// is no verdict, as after a restart of the service mirror, and clients come; dialing tells soon enough.
 //
 // # What happens to open streams
 //

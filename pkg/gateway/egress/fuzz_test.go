@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
@@ -32,6 +33,7 @@ func pick[T any](d *dice, of ...T) T { return of[d.roll(len(of))] }
 // cluster is what a fuzzed cluster holds, as its API server has it.
 type cluster struct {
 	services map[types.NamespacedName]*corev1.Service
+	slices   map[types.NamespacedName]*discoveryv1.EndpointSlice
 	links    map[string]*v1alpha3.Link
 }
 
@@ -71,7 +73,7 @@ func fuzzLink(d *dice) *v1alpha3.Link {
 // play changes the cluster at random, and tells a Table of each change.
 func (c *cluster) play(d *dice, table *Table) {
 	for len(d.data) > 0 {
-		switch d.roll(6) {
+		switch d.roll(8) {
 		case 0, 1:
 			svc := fuzzService(d)
 			c.services[nameOf(svc)] = svc
@@ -88,18 +90,32 @@ func (c *cluster) play(d *dice, table *Table) {
 			name := pick(d, "east", "west", "second")
 			delete(c.links, name)
 			table.DeleteLink(name)
+		case 6:
+			slice := leading(fuzzService(d), d.roll(3))
+			c.slices[nameOf(slice)] = slice
+			table.SetSlice(slice)
+		case 7:
+			name := types.NamespacedName{Namespace: "shop", Name: pick(d, "web-east", "api-east", "web-west") + "-egress-ipv4"}
+			delete(c.slices, name)
+			table.DeleteSlice(name.Namespace, name.Name)
 		}
 	}
 }
 
-// alive says whether a Link of the cluster has an address for an identity, and its status calls it alive.
-func (c *cluster) alive(target, identity string, at netip.AddrPort) bool {
+// dialable says whether a Link of the cluster has an address for an identity, and its status calls it alive, or
+// calls none alive and this one not dead.
+func (c *cluster) dialable(target, identity string, at netip.AddrPort) bool {
 	for _, l := range c.links {
 		if l.Spec.TargetClusterName != target || l.Spec.GatewayIdentity != identity || l.Spec.GatewayPort != fmt.Sprint(at.Port()) {
 			continue
 		}
+		alive := slices.ContainsFunc(l.Status.Gateway, func(s v1alpha3.GatewayAddressStatus) bool {
+			_, usable := parseAddress(s.Address, false)
+			return usable && s.State == "Alive"
+		})
 		for _, s := range l.Status.Gateway {
-			if address, _, _ := strings.Cut(s.Address, " "); s.State == "Alive" && address == at.Addr().String() {
+			address, _, _ := strings.Cut(s.Address, " ")
+			if (s.State == "Alive" || !alive && s.State == "Unknown") && address == at.Addr().String() {
 				return true
 			}
 		}
@@ -108,13 +124,13 @@ func (c *cluster) alive(target, identity string, at netip.AddrPort) bool {
 }
 
 // Whatever happens, in whatever order: routes follow from what there is, each leads where its mirror may
-// lead, and no address is dialed that is not alive.
+// lead, and no address is dialed that is dead, or not known while others are alive.
 func FuzzRoutes(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0, 0})
 	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := &cluster{services: map[types.NamespacedName]*corev1.Service{}, links: map[string]*v1alpha3.Link{}}
+		c := &cluster{services: map[types.NamespacedName]*corev1.Service{}, slices: map[types.NamespacedName]*discoveryv1.EndpointSlice{}, links: map[string]*v1alpha3.Link{}}
 		table := newTestTable(t)
 		c.play(&dice{data}, table)
 		got := table.Routes()
@@ -131,12 +147,24 @@ func FuzzRoutes(f *testing.F) {
 				}
 			}
 			other.ReplaceServices(services)
+			other.ReplaceSlices(slices.Collect(maps.Values(c.slices)))
 			other.ReplaceLinks(links)
 			if diff := cmp.Diff(got, other.Routes(), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Errorf("another order gives other routes (-want +got):\n%s", diff)
 			}
 		}
 	})
+}
+
+// ledTo are the mirrors whose slices lead to a port.
+func (c *cluster) ledTo(port uint16) (mirrors []string) {
+	for _, slice := range c.slices {
+		claims, _ := parsePorts(slice.Annotations[v1alpha3.AnnotationEgressPorts])
+		if slices.ContainsFunc(claims, func(cl claim) bool { return cl.egress == port }) {
+			mirrors = append(mirrors, slice.Labels[discoveryv1.LabelServiceName])
+		}
+	}
+	return mirrors
 }
 
 func (c *cluster) check(t *testing.T, got Routes) {
@@ -154,6 +182,9 @@ func (c *cluster) check(t *testing.T, got Routes) {
 		if !strings.Contains(","+svc.Annotations[v1alpha3.AnnotationEgressPorts]+",", fmt.Sprintf(",%d=%d,", route.Target.Port, port)) {
 			t.Errorf("port %d is not what %s says", port, route.Target)
 		}
+		if owners := c.ledTo(port); len(owners) > 0 && !slices.Contains(owners, route.Target.Mirror.Name) {
+			t.Errorf("port %d leads to %s, and slices lead to it for %v", port, route.Target, owners)
+		}
 		g := route.Gateway
 		if (g.Refused == "") != (len(g.Addresses) > 0) || g.Refused == "" && g.Identity == "" {
 			t.Errorf("gateway %+v", g)
@@ -163,7 +194,7 @@ func (c *cluster) check(t *testing.T, got Routes) {
 			t.Errorf("mirror %s leads to %q", route.Target, route.Header.Name)
 		}
 		for _, address := range g.Addresses {
-			if !c.alive(route.Cluster, g.Identity, address) || address.Addr().IsLoopback() || address.Addr().IsLinkLocalUnicast() {
+			if !c.dialable(route.Cluster, g.Identity, address) || address.Addr().IsLoopback() || address.Addr().IsLinkLocalUnicast() {
 				t.Errorf("%s of %s is dialed", address, route.Cluster)
 			}
 		}

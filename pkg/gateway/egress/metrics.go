@@ -32,7 +32,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{labelState}),
 		conflicts: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "linkspan_gateway_egress_port_conflicts",
-			Help: "Ports that a mirror claims and an older mirror has.",
+			Help: "Claims of ports without effect: slices of another mirror lead to the port, or several mirrors claim it and none do.",
 		}),
 		faults: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "linkspan_gateway_egress_faults",

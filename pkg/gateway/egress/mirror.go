@@ -1,10 +1,8 @@
 package egress
 
 import (
-	"cmp"
 	"maps"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -15,9 +13,8 @@ import (
 
 // mirror is what is kept of a mirror Service. It is never changed once made.
 type mirror struct {
-	name    types.NamespacedName
-	uid     types.UID
-	created time.Time
+	name types.NamespacedName
+	uid  types.UID
 	// cluster is the target that it names.
 	cluster string
 	// service is the remote Service, in the namespace of the same name, and fqName what the mirror calls it.
@@ -39,8 +36,8 @@ func describe(svc *corev1.Service) *mirror {
 		return nil
 	}
 	m := &mirror{
-		name: types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name},
-		uid:  svc.UID, created: svc.CreationTimestamp.Time,
+		name:    types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name},
+		uid:     svc.UID,
 		cluster: cluster, fqName: svc.Annotations[v1alpha3.AnnotationRemoteServiceFQName],
 		tcp: tcpPorts(svc.Spec.Ports),
 	}
@@ -97,17 +94,12 @@ func (m *mirror) serves(uid types.UID, port uint16) bool {
 	return ok
 }
 
-// older decides who has a port that two claim: as the allocator of the service mirror does.
-func (m *mirror) older(o *mirror) bool {
-	return cmp.Or(m.created.Compare(o.created), cmp.Compare(m.name.Namespace, o.name.Namespace), cmp.Compare(m.name.Name, o.name.Name)) < 0
-}
-
 // same says whether two mirrors, or none, lead to the same places.
 func (m *mirror) same(o *mirror) bool {
 	if m == nil || o == nil {
 		return m == o
 	}
-	return m.name == o.name && m.uid == o.uid && m.created.Equal(o.created) &&
+	return m.name == o.name && m.uid == o.uid &&
 		m.cluster == o.cluster && m.fqName == o.fqName && m.refused == o.refused &&
 		maps.Equal(m.tcp, o.tcp) && slices.Equal(m.claims, o.claims) && slices.Equal(m.faults, o.faults)
 }

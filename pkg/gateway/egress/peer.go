@@ -15,8 +15,9 @@ import (
 
 // Verdicts on one address in a Link's status.
 const (
-	stateAlive = "Alive"
-	stateDead  = "Dead"
+	stateAlive   = "Alive"
+	stateDead    = "Dead"
+	stateUnknown = "Unknown"
 )
 
 // peer is what is kept of a Link. It is never changed once made.
@@ -65,10 +66,12 @@ func parseLink(obj *v1alpha3.Link) (link.Link, error) {
 	})
 }
 
-// judge takes the addresses that are alive, and says why there are none. An address that is refused
-// cannot be dialed, and so counts as dead.
+// judge takes the addresses that are alive, and says why there are none. Where none has a verdict in its
+// favor, those without any are tried: after a restart of the service mirror the endpoints of mirrors stay as
+// ready as they were, and clients come. An address that is refused cannot be dialed, and so counts as dead.
 func (p *peer) judge(spec *link.Gateway, status []v1alpha3.GatewayAddressStatus, loopback bool) Gateway {
 	g := Gateway{Identity: spec.Identity}
+	var unknown []netip.AddrPort
 	dead := 0
 	for i := range status {
 		ip, ok := parseAddress(status[i].Address, loopback)
@@ -79,9 +82,14 @@ func (p *peer) judge(spec *link.Gateway, status []v1alpha3.GatewayAddressStatus,
 				", which is not dialed: it must be a unicast IP address that means the same on every host")
 		case status[i].State == stateAlive:
 			g.Addresses = append(g.Addresses, netip.AddrPortFrom(ip, spec.Port))
+		case status[i].State == stateUnknown:
+			unknown = append(unknown, netip.AddrPortFrom(ip, spec.Port))
 		case status[i].State == stateDead:
 			dead++
 		}
+	}
+	if len(g.Addresses) == 0 {
+		g.Addresses = unknown
 	}
 	// In which order addresses were probed must not matter.
 	slices.SortFunc(g.Addresses, netip.AddrPort.Compare)

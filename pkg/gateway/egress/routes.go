@@ -24,7 +24,7 @@ const (
 	ReasonNoIdentity Reason = "no_identity"
 	// ReasonGatewayDead: no address of the gateway is alive, and that is known.
 	ReasonGatewayDead Reason = "gateway_dead"
-	// ReasonGatewayUnknown: no address of the gateway is known to be alive.
+	// ReasonGatewayUnknown: no address of the gateway is known.
 	ReasonGatewayUnknown Reason = "gateway_unknown"
 	// ReasonFull: --max-connections are open.
 	ReasonFull Reason = stream.ReasonFull
@@ -40,7 +40,7 @@ const (
 type Routes struct {
 	// ByPort holds a Route for each egress port that is to be listened on.
 	ByPort map[uint16]*Route
-	// Conflicts are claims of ports that an older mirror has, in order of ports, then of mirrors' names.
+	// Conflicts are claims without effect, in order of ports, then of mirrors' names.
 	Conflicts []Conflict
 	// Faults are in order of objects.
 	Faults []Fault
@@ -69,7 +69,8 @@ type Target struct {
 type Gateway struct {
 	// Identity is what it must prove.
 	Identity string
-	// Addresses are alive, ascending, without duplicates; empty where Refused says why.
+	// Addresses are alive, or else not known to be dead, ascending, without duplicates; empty where Refused
+	// says why.
 	Addresses []netip.AddrPort
 	// Refused is empty where the gateway may be dialed.
 	Refused Reason
@@ -83,10 +84,11 @@ func (g Gateway) same(o Gateway) bool {
 	return g.Identity == o.Identity && g.Refused == o.Refused && slices.Equal(g.Addresses, o.Addresses)
 }
 
-// Conflict is a claim of an egress port that somebody else has.
+// Conflict is a claim of an egress port that another mirror's slices lead to. Where several claim one that no
+// slices lead to, there is a Conflict for each of them, and no Holder.
 type Conflict struct {
-	Port          uint16
-	Mirror, Older types.NamespacedName
+	Port           uint16
+	Mirror, Holder types.NamespacedName
 }
 
 // Cause is why an object does not count, in one word for a metric's label.

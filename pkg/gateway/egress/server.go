@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 
+	"github.com/linkspan/linkspan/pkg/gateway/pipe"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	"github.com/linkspan/linkspan/pkg/gateway/tunnel"
 	"github.com/linkspan/linkspan/pkg/gateway/wire"
@@ -38,6 +39,7 @@ type Server struct {
 	table   *Table
 	watch   func(context.Context)
 	streams *streams
+	pipes   pipe.Pipes
 	ports   *ports
 
 	// changed holds a token while there is something to follow.
@@ -54,8 +56,8 @@ type Server struct {
 // New makes an egress that reads mirrors and Links from the API server of config, and takes clients to
 // gateways by opener. opts are validated. Its errors are of opts and config.
 //
-// It needs to list and watch services in all namespaces, and links.multicluster.linkerd.io in
-// opts.Namespace.
+// It needs to list and watch services and endpointslices.discovery.k8s.io in all namespaces, and
+// links.multicluster.linkerd.io in opts.Namespace.
 func New(log logr.Logger, opts Options, config *rest.Config, opener Opener, recorder Recorder, metrics *Metrics) (*Server, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -179,8 +181,8 @@ func (s *Server) tell(routes Routes) {
 	told := make(map[any]struct{}, len(routes.Conflicts)+len(routes.Faults))
 	for _, c := range routes.Conflicts {
 		if told[c] = struct{}{}; !s.wasTold(c) {
-			s.log.Info("A mirror claims a port that an older mirror has, and does not get it", "port", c.Port,
-				"mirror", c.Mirror.String(), "older", c.Older.String())
+			s.log.Info("A mirror claims a port that is another's, or that several claim, and does not get it", "port", c.Port,
+				"mirror", c.Mirror.String(), "holder", c.Holder.String())
 		}
 	}
 	for _, f := range routes.Faults {

@@ -102,21 +102,23 @@ func TestFollowsTheGateway(t *testing.T) {
 // A port that goes from one mirror to another keeps its listener: connections never meet a closed port.
 func TestAPortThatChangesKeepsItsListener(t *testing.T) {
 	w := newWorld(t, nil)
-	w.follow(t, newMirror(created(2)), newLink())
+	web, api := newMirror(), newMirror(of("api", "east"))
+	w.follow(t, web, leading(web, 2), newLink())
 	mine := w.client(t, 20001)
 	exchange(t, mine, "one", "192.0.2.10")
 	w.gateways.takeAsked()
 
 	stopped, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- w.keepConnecting(20001, stopped) }()
-	w.table.SetService(newMirror(of("api", "east"), created(1)))
+	w.table.SetService(api)
+	w.table.SetSlice(leading(api, 1))
 	soon(t, func() error {
 		for _, asked := range w.gateways.takeAsked() {
 			if strings.Contains(asked, "api.shop.svc") {
 				return nil
 			}
 		}
-		return errors.New("nobody was taken to the older mirror")
+		return errors.New("nobody was taken to the mirror with the older slices")
 	})
 	close(stopped)
 	if err := <-done; err != nil {
@@ -126,10 +128,11 @@ func TestAPortThatChangesKeepsItsListener(t *testing.T) {
 	if n := testutil.ToFloat64(w.metrics.conflicts); n != 1 {
 		t.Errorf("%v conflicts are counted, want 1", n)
 	}
-	if n := w.lines.count("claims a port that an older mirror has"); n != 1 {
+	if n := w.lines.count("claims a port that is another's"); n != 1 {
 		t.Errorf("the conflict was told %d times", n)
 	}
 	w.table.DeleteService("shop", "api-east")
+	w.table.DeleteSlice("shop", "api-east-egress-ipv4")
 	soon(t, func() error {
 		if n := testutil.ToFloat64(w.metrics.conflicts); n != 0 {
 			return fmt.Errorf("%v conflicts", n)

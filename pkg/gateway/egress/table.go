@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
@@ -22,9 +24,11 @@ type Table struct {
 
 	mu      sync.RWMutex
 	mirrors map[types.NamespacedName]*mirror
-	links   map[string]*peer
-	// mirrorsListed and linksListed say that all there were have been told once.
-	mirrorsListed, linksListed bool
+	// proofs are of EndpointSlices.
+	proofs map[types.NamespacedName]*proof
+	links  map[string]*peer
+	// mirrorsListed, proofsListed and linksListed say that all there were have been told once.
+	mirrorsListed, proofsListed, linksListed bool
 }
 
 // NewTable makes a Table that knows nothing yet. onChange is called after each change of what Routes or
@@ -33,14 +37,17 @@ func NewTable(onChange func(), loopback bool) *Table {
 	if onChange == nil {
 		onChange = func() {}
 	}
-	return &Table{onChange: onChange, loopback: loopback, mirrors: map[types.NamespacedName]*mirror{}, links: map[string]*peer{}}
+	return &Table{
+		onChange: onChange, loopback: loopback,
+		mirrors: map[types.NamespacedName]*mirror{}, proofs: map[types.NamespacedName]*proof{}, links: map[string]*peer{},
+	}
 }
 
-// Synced says whether all mirrors and all Links have been told once. It stays true after that.
+// Synced says whether all mirrors, their slices and all Links have been told once. It stays true after that.
 func (t *Table) Synced() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.mirrorsListed && t.linksListed
+	return t.mirrorsListed && t.proofsListed && t.linksListed
 }
 
 // SetService tells of a Service as it is now. One that is no mirror is forgotten.
@@ -62,6 +69,25 @@ func (t *Table) ReplaceServices(all []*corev1.Service) {
 	t.takeMirrors(next, true)
 }
 
+// SetSlice tells of an EndpointSlice as it is now. One that does not lead a mirror here is forgotten.
+func (t *Table) SetSlice(slice *discoveryv1.EndpointSlice) {
+	t.takeProofs(map[types.NamespacedName]*proof{nameOf(slice): describeSlice(slice)}, false)
+}
+
+// DeleteSlice tells that an EndpointSlice is gone.
+func (t *Table) DeleteSlice(namespace, name string) {
+	t.takeProofs(map[types.NamespacedName]*proof{{Namespace: namespace, Name: name}: nil}, false)
+}
+
+// ReplaceSlices tells of all EndpointSlices of mirrors that there are. Others are forgotten.
+func (t *Table) ReplaceSlices(all []*discoveryv1.EndpointSlice) {
+	next := make(map[types.NamespacedName]*proof, len(all))
+	for _, slice := range all {
+		next[nameOf(slice)] = describeSlice(slice)
+	}
+	t.takeProofs(next, true)
+}
+
 // SetLink tells of a Link as it is now. All Links are of one namespace.
 func (t *Table) SetLink(obj *v1alpha3.Link) {
 	t.takeLinks(map[string]*peer{obj.Name: describeLink(obj, t.loopback)}, false)
@@ -79,27 +105,28 @@ func (t *Table) ReplaceLinks(all []*v1alpha3.Link) {
 	t.takeLinks(next, true)
 }
 
-func nameOf(svc *corev1.Service) types.NamespacedName {
-	return types.NamespacedName{Namespace: svc.Namespace, Name: svc.Name}
+func nameOf(obj metav1.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: obj.GetNamespace(), Name: obj.GetName()}
 }
 
 func (t *Table) takeMirrors(next map[types.NamespacedName]*mirror, whole bool) {
-	t.mu.Lock()
-	changed := take(t.mirrors, next, whole, (*mirror).same)
-	if whole && !t.mirrorsListed {
-		t.mirrorsListed, changed = true, true
-	}
-	t.mu.Unlock()
-	if changed {
-		t.onChange()
-	}
+	t.change(func() bool { return take(t.mirrors, next, whole, (*mirror).same) }, whole, &t.mirrorsListed)
+}
+
+func (t *Table) takeProofs(next map[types.NamespacedName]*proof, whole bool) {
+	t.change(func() bool { return take(t.proofs, next, whole, (*proof).same) }, whole, &t.proofsListed)
 }
 
 func (t *Table) takeLinks(next map[string]*peer, whole bool) {
+	t.change(func() bool { return take(t.links, next, whole, (*peer).same) }, whole, &t.linksListed)
+}
+
+// change has something taken over, and tells of it.
+func (t *Table) change(taken func() bool, whole bool, listed *bool) {
 	t.mu.Lock()
-	changed := take(t.links, next, whole, (*peer).same)
-	if whole && !t.linksListed {
-		t.linksListed, changed = true, true
+	changed := taken()
+	if whole && !*listed {
+		*listed, changed = true, true
 	}
 	t.mu.Unlock()
 	if changed {
@@ -176,37 +203,6 @@ func (t *Table) peers(r *Routes) map[string]*peer {
 		}
 	}
 	return peers
-}
-
-// owned is the port of a mirror that has an egress port.
-type owned struct {
-	mirror  *mirror
-	service uint16
-}
-
-// owners are the mirrors that have egress ports: of two that claim one the older. That is who had it
-// first, and so a claim made by hand takes nothing away.
-func (t *Table) owners(r *Routes) map[uint16]owned {
-	owners := map[uint16]owned{}
-	for _, m := range t.mirrors {
-		for _, c := range m.claims {
-			if has, ok := owners[c.egress]; !ok || m.older(has.mirror) {
-				owners[c.egress] = owned{m, c.service}
-			}
-		}
-	}
-	for _, m := range t.mirrors {
-		r.Faults = append(r.Faults, m.faults...)
-		for _, c := range m.claims {
-			if has := owners[c.egress]; has.mirror != m {
-				r.Conflicts = append(r.Conflicts, Conflict{Port: c.egress, Mirror: m.name, Older: has.mirror.name})
-			}
-		}
-	}
-	slices.SortFunc(r.Conflicts, func(a, b Conflict) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Mirror.Namespace, b.Mirror.Namespace), cmp.Compare(a.Mirror.Name, b.Mirror.Name))
-	})
-	return owners
 }
 
 // route leads to the cluster of p, if there is one. The name in the header is made anew of what the

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
@@ -99,31 +100,6 @@ func TestRoutesOfMirrors(t *testing.T) {
 			},
 			want: []string{"20001 shop/web-east:80 in east as web.shop.svc.east.example:80 opaque at 192.0.2.10:4143"},
 		},
-		"of two mirrors that claim a port the older has it": {
-			objects:   []any{newMirror(created(2)), newMirror(of("api", "east"), created(1)), newLink()},
-			want:      []string{"20001 shop/api-east:80 in east as api.shop.svc.cluster.local:80 opaque at 192.0.2.10:4143"},
-			conflicts: []string{"20001 shop/web-east shop/api-east"},
-		},
-		"of two of the same age the first by name has it": {
-			objects:   []any{newMirror(), newMirror(of("api", "east")), newLink()},
-			want:      []string{"20001 shop/api-east:80 in east as api.shop.svc.cluster.local:80 opaque at 192.0.2.10:4143"},
-			conflicts: []string{"20001 shop/web-east shop/api-east"},
-		},
-		"the loser of one port keeps its others": {
-			objects: []any{
-				newMirror(created(2), withPorts(tcp(80), tcp(443)), egressPorts("443=20001,80=20005")),
-				newMirror(of("api", "east"), created(1)), newLink(),
-			},
-			want: []string{
-				"20001 shop/api-east:80 in east as api.shop.svc.cluster.local:80 opaque at 192.0.2.10:4143",
-				"20005 shop/web-east:80 in east as web.shop.svc.cluster.local:80 opaque at 192.0.2.10:4143",
-			},
-			conflicts: []string{"20001 shop/web-east shop/api-east"},
-		},
-		"a claim of what leads nowhere takes nothing away": {
-			objects: []any{newMirror(created(2)), newMirror(of("api", "east"), created(1), annotation(fqName, "api.bank.svc.cluster.local")), newLink()},
-			want:    []string{toWeb}, faults: []Cause{CauseName},
-		},
 		"two clusters": {
 			objects: []any{
 				newMirror(), newMirror(of("api", "west"), egressPorts("80=20002")), newLink(),
@@ -158,10 +134,128 @@ func checkRoutes(t *testing.T, got Routes, want []string, faults []Cause, confli
 	}
 	var said []string
 	for _, c := range got.Conflicts {
-		said = append(said, fmt.Sprintf("%d %s %s", c.Port, c.Mirror, c.Older))
+		said = append(said, fmt.Sprintf("%d %s %s", c.Port, c.Mirror, c.Holder))
 	}
 	if diff := cmp.Diff(conflicts, said); diff != "" {
 		t.Errorf("conflicts (-want +got):\n%s", diff)
+	}
+}
+
+// SEC-4: who may write Services in a namespace takes no port of another mirror, whatever they say, and however
+// old they are; only the service mirror writes slices.
+func TestWhoHasAPort(t *testing.T) {
+	evil := newMirror(in("evil"), created(0))
+	const toEvil, toAPI = "20001 evil/web-east:80 in east as web.evil.svc.cluster.local:80 opaque at 192.0.2.10:4143",
+		"20001 shop/api-east:80 in east as api.shop.svc.cluster.local:80 opaque at 192.0.2.10:4143"
+	changed := func(slice *discoveryv1.EndpointSlice, change func(*discoveryv1.EndpointSlice)) *discoveryv1.EndpointSlice {
+		change(slice)
+		return slice
+	}
+	for name, c := range map[string]struct {
+		objects   []any
+		want      []string
+		conflicts []string
+	}{
+		"one that claims it before there are slices": {
+			objects: []any{newMirror()}, want: []string{toWeb},
+		},
+		"the one that slices lead to, though another is older": {
+			objects: []any{newMirror(), leading(newMirror(), 5), evil}, want: []string{toWeb},
+			conflicts: []string{"20001 evil/web-east shop/web-east"},
+		},
+		"the one that slices lead to, whoever claimed it before": {
+			objects: []any{evil, newMirror(created(9)), leading(newMirror(), 9)}, want: []string{toWeb},
+			conflicts: []string{"20001 evil/web-east shop/web-east"},
+		},
+		"nobody, where two claim it and slices lead to neither": {
+			objects: []any{newMirror(), evil}, conflicts: []string{"20001 evil/web-east /", "20001 shop/web-east /"},
+		},
+		"nobody, where slices lead to a mirror that does not say so": {
+			objects: []any{newMirror(egressPorts("80=20009")), leading(newMirror(), 5), evil},
+			want:    []string{"20009" + strings.TrimPrefix(toWeb, "20001")}, conflicts: []string{"20001 evil/web-east shop/web-east"},
+		},
+		"nobody, where slices lead to a mirror that is gone": {
+			objects: []any{leading(newMirror(), 5), evil}, conflicts: []string{"20001 evil/web-east shop/web-east"},
+		},
+		"slices of another kind lead nowhere here": {
+			objects: []any{evil, newMirror(), changed(leading(newMirror(), 5), func(s *discoveryv1.EndpointSlice) {
+				delete(s.Annotations, v1alpha3.AnnotationEgressPorts)
+			})},
+			conflicts: []string{"20001 evil/web-east /", "20001 shop/web-east /"},
+		},
+		"slices that Kubernetes made of a Service prove nothing": {
+			objects: []any{newMirror(), leading(newMirror(), 5), evil, changed(leading(evil, 0), func(s *discoveryv1.EndpointSlice) {
+				s.Labels[discoveryv1.LabelManagedBy] = "endpointslice-controller.k8s.io"
+			})},
+			want: []string{toWeb}, conflicts: []string{"20001 evil/web-east shop/web-east"},
+		},
+		"the same port for another port of the mirror": {
+			objects:   []any{newMirror(withPorts(tcp(80), tcp(443)), egressPorts("443=20001")), leading(newMirror(), 5)},
+			conflicts: []string{"20001 shop/web-east shop/web-east"},
+		},
+		"a name that could be of two clusters, turned into the other's": {
+			objects: []any{
+				newMirror(of("web-a", "east"), func(svc *corev1.Service) {
+					svc.Labels[v1alpha3.LabelClusterName] = "a-east"
+					svc.Annotations[v1alpha3.AnnotationRemoteServiceFQName] = "web.shop.svc.cluster.local"
+				}), leading(newMirror(of("web-a", "east")), 5),
+			},
+			conflicts: []string{"20001 shop/web-a-east shop/web-a-east"},
+		},
+		"slices of two mirrors, which is the service mirror's own mistake: the older": {
+			objects: []any{newMirror(), leading(newMirror(), 5), newMirror(of("api", "east")), leading(newMirror(of("api", "east")), 4)},
+			want:    []string{toAPI}, conflicts: []string{"20001 shop/web-east shop/api-east"},
+		},
+		"slices of two mirrors of the same age: the first by name": {
+			objects: []any{newMirror(), leading(newMirror(), 5), evil, leading(evil, 5)},
+			want:    []string{toEvil}, conflicts: []string{"20001 shop/web-east evil/web-east"},
+		},
+		"the loser of one port keeps its others": {
+			objects: []any{
+				newMirror(withPorts(tcp(80), tcp(443)), egressPorts("443=20001,80=20005")),
+				newMirror(of("api", "east")), leading(newMirror(of("api", "east")), 5),
+			},
+			want:      []string{toAPI, "20005 shop/web-east:80 in east as web.shop.svc.cluster.local:80 opaque at 192.0.2.10:4143"},
+			conflicts: []string{"20001 shop/web-east shop/api-east"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkRoutes(t, newTestTable(t, append(c.objects, newLink())...).Routes(), c.want, nil, c.conflicts)
+		})
+	}
+}
+
+// SEC-4: claims that no slice proves open so many ports for each namespace and no more.
+func TestUnprovedPortsAreLimited(t *testing.T) {
+	table := newTestTable(t, newLink())
+	claimAll := func(namespace, service string, first int) {
+		var ports []corev1.ServicePort
+		var text []string
+		for i := range maxClaims {
+			ports = append(ports, tcp(int32(i+1)))
+			text = append(text, fmt.Sprintf("%d=%d", i+1, first+i))
+		}
+		svc := newMirror(of(service, "east"), in(namespace), withPorts(ports...), egressPorts(strings.Join(text, ",")))
+		table.SetService(svc)
+		if namespace == "bank" {
+			table.SetSlice(leading(svc, 1))
+		}
+	}
+	claimAll("evil", "a", 20000)
+	claimAll("evil", "b", 30000)
+	claimAll("shop", "a", 40000)
+	claimAll("bank", "a", 50000)
+	claimAll("bank", "b", 52000)
+	got := table.Routes()
+	count := map[string]int{}
+	for _, route := range got.ByPort {
+		count[route.Target.Mirror.Namespace]++
+	}
+	if diff := cmp.Diff(map[string]int{"evil": maxUnproved, "shop": maxClaims, "bank": 2 * maxClaims}, count); diff != "" {
+		t.Errorf("routes by namespace (-want +got):\n%s", diff)
+	}
+	if len(got.Faults) != 1 || got.Faults[0].Object != "Namespace evil" || got.Faults[0].Cause != CausePorts {
+		t.Errorf("faults are %v", got.Faults)
 	}
 }
 
@@ -190,8 +284,9 @@ func TestRoutesOfLinks(t *testing.T) {
 		"one address by two names":      {links: []*v1alpha3.Link{newLink(status("192.0.2.10 (a.example)", "Alive", "192.0.2.10 (b.example)", "Alive"))}, want: []string{toWeb}},
 		"only those alive are dialed":   {links: []*v1alpha3.Link{newLink(status("192.0.2.9", "Dead", "192.0.2.10", "Alive", "192.0.2.11", "Unknown"))}, want: []string{toWeb}},
 		"all dead":                      {links: []*v1alpha3.Link{newLink(status("192.0.2.10", "Dead", "192.0.2.11", "Dead"))}, want: []string{refused + "gateway_dead"}},
-		"one dead and one not known":    {links: []*v1alpha3.Link{newLink(status("192.0.2.10", "Dead", "192.0.2.11", "Unknown"))}, want: []string{refused + "gateway_unknown"}},
-		"not known":                     {links: []*v1alpha3.Link{newLink(status("192.0.2.10", "Unknown"))}, want: []string{refused + "gateway_unknown"}},
+		"one dead and one not known":    {links: []*v1alpha3.Link{newLink(status("192.0.2.10", "Dead", "192.0.2.11", "Unknown"))}, want: at("192.0.2.11:4143")},
+		"not known":                     {links: []*v1alpha3.Link{newLink(status("192.0.2.10", "Unknown"))}, want: []string{toWeb}},
+		"several, none known":           {links: []*v1alpha3.Link{newLink(status("192.0.2.12", "Unknown", "192.0.2.9", "Dead", "192.0.2.11", "Unknown"))}, want: at("192.0.2.11:4143 192.0.2.12:4143")},
 		"a state that nobody writes":    {links: []*v1alpha3.Link{newLink(status("192.0.2.10", "alive"))}, want: []string{refused + "gateway_unknown"}},
 		"not probed yet":                {links: []*v1alpha3.Link{newLink(status())}, want: []string{refused + "gateway_unknown"}},
 		"no Link":                       {want: []string{refused + "no_link"}},
@@ -295,14 +390,23 @@ func TestTellsOfChangesOnly(t *testing.T) {
 		want int
 	}{
 		{"the first list of mirrors, though it is empty", func() { table.ReplaceServices(nil) }, 1},
+		{"the first list of slices, though it is empty", func() { table.ReplaceSlices(nil) }, 1},
 		{"the first list of Links, though it is empty", func() { table.ReplaceLinks(nil) }, 1},
-		{"the same again", func() { table.ReplaceServices(nil); table.ReplaceLinks(nil) }, 0},
+		{"the same again", func() { table.ReplaceServices(nil); table.ReplaceSlices(nil); table.ReplaceLinks(nil) }, 0},
 		{"a mirror", func() { table.SetService(newMirror()) }, 1},
 		{"the same mirror", func() { table.SetService(newMirror()) }, 0},
 		{"an annotation that says nothing here", func() {
 			table.SetService(newMirror(func(svc *corev1.Service) { svc.Annotations["users.example/note"], svc.ResourceVersion = "1", "9" }))
 		}, 0},
 		{"a port", func() { table.SetService(newMirror(egressPorts("80=20002"))) }, 1},
+		{"a slice", func() { table.SetSlice(leading(newMirror(), 1)) }, 1},
+		{"endpoints in it", func() {
+			slice := leading(newMirror(), 1)
+			slice.Endpoints = []discoveryv1.Endpoint{{Addresses: []string{"10.42.0.7"}}}
+			table.SetSlice(slice)
+		}, 0},
+		{"a slice that leads elsewhere", func() { table.SetSlice(&discoveryv1.EndpointSlice{}) }, 0},
+		{"the end of the slice", func() { table.DeleteSlice("shop", "web-east-egress-ipv4") }, 1},
 		{"a Link", func() { table.SetLink(newLink()) }, 1},
 		{"counts in its status", func() {
 			table.SetLink(newLink(func(l *v1alpha3.Link) { l.Status.Services = &v1alpha3.ServiceCounts{Mirrored: 7} }))
@@ -322,7 +426,7 @@ func TestTellsOfChangesOnly(t *testing.T) {
 	}
 }
 
-func TestSyncedNeedsBothLists(t *testing.T) {
+func TestSyncedNeedsAllLists(t *testing.T) {
 	table := NewTable(nil, false)
 	table.SetService(newMirror())
 	table.SetLink(newLink())
@@ -334,6 +438,10 @@ func TestSyncedNeedsBothLists(t *testing.T) {
 		t.Error("synced without Links")
 	}
 	table.ReplaceLinks(nil)
+	if table.Synced() {
+		t.Error("synced without slices")
+	}
+	table.ReplaceSlices(nil)
 	if !table.Synced() {
 		t.Error("not synced")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -30,22 +31,26 @@ const (
 	retryJitter  = 0.5
 )
 
-// mirrorSelector selects the Services that a service mirror made.
-const mirrorSelector = v1alpha3.LabelMirroredService + "=true"
+// mirrorSelector selects the Services that a service mirror made, and sliceSelector the slices of ours.
+const (
+	mirrorSelector = v1alpha3.LabelMirroredService + "=true"
+	sliceSelector  = discoveryv1.LabelManagedBy + "=" + v1alpha3.SliceManagedBy
+)
 
 // follower feeds a Table from an API server, in the same way as package exports does: with reflectors,
 // the lower half of client-go's informers, which keep no copies, and clients that know nothing of
-// Kubernetes but the two kinds.
+// Kubernetes but the three kinds.
 type follower struct {
 	log       logr.Logger
 	metrics   *Metrics
 	table     *Table
 	namespace string
 	services  rest.Interface
+	slices    rest.Interface
 	links     rest.Interface
 }
 
-// newFollower follows Links in one namespace, and mirrors in all. Its errors are of config.
+// newFollower follows Links in one namespace, and mirrors and their slices in all. Its errors are of config.
 func newFollower(log logr.Logger, config *rest.Config, namespace string, table *Table, metrics *Metrics) (*follower, error) {
 	f := &follower{log: log, metrics: metrics, table: table, namespace: namespace}
 	shared, err := rest.HTTPClientFor(config)
@@ -55,6 +60,9 @@ func newFollower(log logr.Logger, config *rest.Config, namespace string, table *
 	const protobuf = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	if f.services, err = newClient(config, shared, "/api", corev1.SchemeGroupVersion, corev1.AddToScheme, protobuf); err != nil {
 		return nil, fmt.Errorf("follow mirrors: %w", err)
+	}
+	if f.slices, err = newClient(config, shared, "/apis", discoveryv1.SchemeGroupVersion, discoveryv1.AddToScheme, protobuf); err != nil {
+		return nil, fmt.Errorf("follow the slices of mirrors: %w", err)
 	}
 	// A custom resource has no other form than JSON.
 	if f.links, err = newClient(config, shared, "/apis", v1alpha3.GroupVersion, v1alpha3.AddToScheme, runtime.ContentTypeJSON); err != nil {
@@ -86,11 +94,18 @@ func (f *follower) run(ctx context.Context) {
 			return f.services.Get()
 		},
 		feed[*corev1.Service]{f.table.SetService, f.table.ReplaceServices, func(svc *corev1.Service) { f.table.DeleteService(svc.Namespace, svc.Name) }})
+	slices := f.reflector("endpointslices", &discoveryv1.EndpointSlice{}, func() runtime.Object { return &discoveryv1.EndpointSliceList{} },
+		func(o *metav1.ListOptions) *rest.Request {
+			o.LabelSelector = sliceSelector
+			return f.slices.Get()
+		},
+		feed[*discoveryv1.EndpointSlice]{f.table.SetSlice, f.table.ReplaceSlices, func(es *discoveryv1.EndpointSlice) { f.table.DeleteSlice(es.Namespace, es.Name) }})
 	links := f.reflector("links", &v1alpha3.Link{}, func() runtime.Object { return &v1alpha3.LinkList{} },
 		func(*metav1.ListOptions) *rest.Request { return f.links.Get().Namespace(f.namespace) },
 		feed[*v1alpha3.Link]{f.table.SetLink, f.table.ReplaceLinks, func(obj *v1alpha3.Link) { f.table.DeleteLink(obj.Name) }})
 	var running sync.WaitGroup
 	running.Go(func() { mirrors.RunWithContext(ctx) })
+	running.Go(func() { slices.RunWithContext(ctx) })
 	running.Go(func() { links.RunWithContext(ctx) })
 	running.Wait()
 }

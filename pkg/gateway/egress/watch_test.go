@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -21,9 +22,10 @@ import (
 	"github.com/linkspan/linkspan/test/rig"
 )
 
-// What the egress may do, and no more (LESSON-34, POL-7): the first in the whole cluster, the second in
+// What the egress may do, and no more (LESSON-34, POL-7): the first two in the whole cluster, the third in
 // the namespace of the Links.
 var (
+	sliceRule  = rbacv1.PolicyRule{APIGroups: []string{discoveryv1.GroupName}, Resources: []string{"endpointslices"}, Verbs: []string{"list", "watch"}}
 	mirrorRule = rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"list", "watch"}}
 	linkRule   = rbacv1.PolicyRule{APIGroups: []string{v1alpha3.GroupVersion.Group}, Resources: []string{"links"}, Verbs: []string{"list", "watch"}}
 )
@@ -71,7 +73,7 @@ func follow(t *testing.T, c *rig.Cluster) *following {
 
 func (f *following) grant(t *testing.T) {
 	t.Helper()
-	if err := f.cluster.Grant(t.Context(), f.user, mirrorRule); err != nil {
+	if err := f.cluster.Grant(t.Context(), f.user, mirrorRule, sliceRule); err != nil {
 		t.Fatal(err)
 	}
 	f.grantLinks(t)
@@ -149,6 +151,22 @@ func TestFollowsTheAPIServer(t *testing.T) {
 	f.expectServed(t, 20103)
 	f.expectClosed(t, 20101)
 
+	t.Log("somebody claims the port, as the mirror of another namespace, and then the slices come")
+	evil := f.cluster.Namespace(t)
+	thief := f.mirror("web", 20103)
+	thief.Namespace, thief.Annotations[v1alpha3.AnnotationRemoteServiceFQName] = evil, "web."+evil+".svc.cluster.local"
+	rig.Create(t, f.cluster, thief)
+	f.expectClosed(t, 20103)
+	proof := leading(web, 1)
+	proof.AddressType, proof.CreationTimestamp = discoveryv1.AddressTypeIPv4, metav1.Time{}
+	rig.Create(t, f.cluster, proof)
+	f.expectServed(t, 20103)
+	if route := f.table.Routes().ByPort[20103]; route.Target.Mirror.Namespace != f.shop {
+		t.Errorf("the port leads to %s", route.Target.Mirror)
+	}
+	rig.Delete(t, f.cluster, thief)
+	rig.Delete(t, f.cluster, proof)
+
 	t.Log("the mirror is no mirror any more, and is again")
 	rig.Update(t, f.cluster, web, func(svc *corev1.Service) { delete(svc.Labels, v1alpha3.LabelMirroredService) })
 	f.expectClosed(t, 20103)
@@ -170,7 +188,7 @@ func TestFollowsTheAPIServer(t *testing.T) {
 	soon(t, func() error { return f.turnedAway(20102) })
 }
 
-// LESSON-34: the egress reads mirrors, and the Links of one namespace, and nothing else, which the audit
+// LESSON-34: the egress reads mirrors, their slices, and the Links of one namespace, and nothing else, which the audit
 // log proves, and needs no permission beyond that.
 func TestAsksForNothingButMirrorsAndLinks(t *testing.T) {
 	c := rig.Shared(t, 1)[0]
@@ -200,7 +218,12 @@ func TestAsksForNothingButMirrorsAndLinks(t *testing.T) {
 	}
 	links := "/apis/multicluster.linkerd.io/v1alpha3/namespaces/" + f.links + "/links?"
 	mirrors := "/api/v1/services?mirror.linkerd.io/mirrored-service=true"
-	if diff := cmp.Diff(map[string]bool{"list " + links: true, "watch " + links: true, "list " + mirrors: true, "watch " + mirrors: true}, asked); diff != "" {
+	proofs := "/apis/discovery.k8s.io/v1/endpointslices?endpointslice.kubernetes.io/managed-by=mirror.linkspan.io"
+	want := map[string]bool{}
+	for _, what := range []string{links, mirrors, proofs} {
+		want["list "+what], want["watch "+what] = true, true
+	}
+	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
@@ -208,7 +231,7 @@ func TestAsksForNothingButMirrorsAndLinks(t *testing.T) {
 // LESSON-41: what is missing is told once, in words, and counted; granted, it is noticed without a restart.
 func TestSaysOnceWhatItMayNotDo(t *testing.T) {
 	f := follow(t, rig.Shared(t, 1)[0])
-	if err := f.cluster.Grant(t.Context(), f.user, mirrorRule); err != nil {
+	if err := f.cluster.Grant(t.Context(), f.user, mirrorRule, sliceRule); err != nil {
 		t.Fatal(err)
 	}
 	failures := f.metrics.failures.WithLabelValues("links", "list")

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/linkspan/linkspan/pkg/gateway/pipe"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	"github.com/linkspan/linkspan/pkg/gateway/tunnel"
 	"github.com/linkspan/linkspan/pkg/gateway/wire"
@@ -69,7 +70,7 @@ func (w *world) follow(t *testing.T, objects ...any) {
 		set(t, w.table, object)
 	}
 	w.table.mu.Lock()
-	w.table.mirrorsListed, w.table.linksListed = true, true
+	w.table.mirrorsListed, w.table.proofsListed, w.table.linksListed = true, true, true
 	w.table.mu.Unlock()
 	w.wake()
 	soon(t, w.Ready)
@@ -207,6 +208,8 @@ type gateways struct {
 	open func(context.Context) error
 	// silent gateways read, and say nothing.
 	silent bool
+	// hold takes the place of all that a gateway does with a stream.
+	hold func(*net.TCPConn)
 	// ended is told why the reading of each stream ended.
 	ended chan error
 }
@@ -260,11 +263,18 @@ func (g *gateways) Open(ctx context.Context, to tunnel.Gateway, h wire.Header) (
 		return nil, err
 	}
 	g.serving.Go(func() { g.serve(far, to.Addresses[0]) })
-	return tunneled{near.(*net.TCPConn)}, nil
+	return tunneled{near.(*net.TCPConn), pipe.TCP(near.(*net.TCPConn)).Gone}, nil
 }
 
 func (g *gateways) serve(conn *net.TCPConn, as netip.AddrPort) {
 	defer func() { _ = conn.Close() }()
+	g.mu.Lock()
+	hold := g.hold
+	g.mu.Unlock()
+	if hold != nil {
+		hold(conn)
+		return
+	}
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := conn.Read(buf)
@@ -285,7 +295,10 @@ func (g *gateways) serve(conn *net.TCPConn, as netip.AddrPort) {
 }
 
 // tunneled is a stream of the tunnel's that is TCP.
-type tunneled struct{ *net.TCPConn }
+type tunneled struct {
+	*net.TCPConn
+	gone func() error
+}
 
 // Via implements tunnel.Stream.
 func (tunneled) Via() string { return tunnel.ViaLane }
@@ -295,6 +308,9 @@ func (c tunneled) Abort() {
 	_ = c.SetLinger(0)
 	_ = c.Close()
 }
+
+// Gone implements tunnel.Stream.
+func (c tunneled) Gone() error { return c.gone() }
 
 // expectCut waits for the end of a stream as its gateway sees it.
 func (g *gateways) expectCut(t *testing.T) {

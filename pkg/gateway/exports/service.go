@@ -10,6 +10,7 @@ import (
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/gateway/clients"
+	"github.com/linkspan/linkspan/pkg/link"
 )
 
 // service is what is kept of a Service that carries the export label. It is never changed once made.
@@ -82,7 +83,7 @@ func describe(svc *corev1.Service) *service {
 // be held by somebody's finalizer for long: its export ends with the wish.
 func refuse(svc *corev1.Service, s *service) refusal {
 	switch {
-	case mirrored(svc):
+	case link.StandsForRemote(svc):
 		return refusal{ReasonNotExported, causeMirror, "the Service is itself a mirror or a federated service: " +
 			"export the Service that it stands for, from the cluster where that lives"}
 	case svc.DeletionTimestamp != nil:
@@ -97,22 +98,6 @@ func refuse(svc *corev1.Service, s *service) refusal {
 			"look at spec.clusterIP"}
 	}
 	return refusal{}
-}
-
-// mirrored is true of Services that stand for one of another cluster. The plan of the service mirror
-// holds the same labels and annotations against an export.
-func mirrored(svc *corev1.Service) bool {
-	for _, label := range [...]string{
-		v1alpha3.LabelMirroredService, v1alpha3.LabelClusterName,
-		v1alpha3.LabelHeadlessMirrorName, v1alpha3.LabelRemoteDiscovery,
-	} {
-		if _, ok := svc.Labels[label]; ok {
-			return true
-		}
-	}
-	_, remote := svc.Annotations[v1alpha3.AnnotationRemoteDiscovery]
-	_, local := svc.Annotations[v1alpha3.AnnotationLocalDiscovery]
-	return remote || local
 }
 
 // portsOf are the ports by number. The same number can be there once for each protocol: TCP, which is

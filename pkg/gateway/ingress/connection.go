@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +15,6 @@ import (
 	"github.com/linkspan/linkspan/pkg/gateway/certs"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	"github.com/linkspan/linkspan/pkg/gateway/tunnel"
-	"github.com/linkspan/linkspan/pkg/gateway/wire"
 )
 
 // connection is a connection whose client is known. It may carry many streams.
@@ -25,9 +26,11 @@ type connection struct {
 	// cut ends the connection, and all streams on it, for a reason.
 	cut  context.CancelCauseFunc
 	used atomic.Bool
+	// stranger is set when the gateway's list did not let the client in when it came.
+	stranger bool
 	// retired is closed when the connection is to carry no more streams than it has.
-	retired  chan struct{}
-	retiring sync.Once
+	retired           chan struct{}
+	retiring, parting sync.Once
 }
 
 // retire asks the client for no more streams on this connection. It does not wait.
@@ -54,7 +57,7 @@ func (s *Server) serveCounted(ctx context.Context, raw net.Conn) stream.Connecti
 	}
 	reason := certs.FailureReason(err)
 	s.deps.Recorder.HandshakeFailed(stream.Ingress, reason)
-	s.deps.Log.V(1).Info("A TLS handshake failed", "peer", raw.RemoteAddr().String(), "reason", reason, "error", err.Error())
+	s.deps.Log.V(1).Info("A TLS handshake failed", "peer", raw.RemoteAddr().String(), "reason", reason, "error", stream.Text(err.Error()))
 	return stream.ConnectionFailed
 }
 
@@ -93,30 +96,26 @@ func (s *Server) serveClient(ctx context.Context, conn *tunnel.Conn, renewed <-c
 		conn.Abort()
 		return stream.ConnectionFailed
 	}
-	if v := s.connLimits.take(c.client); v != admitted {
+	if v := c.enter(); v != admitted {
 		conn.Abort()
 		c.refused(v)
 		return stream.ConnectionRefused
 	}
-	defer s.connLimits.leave(c.client)
+	defer c.leave()
 	s.track(c)
 	defer s.untrack(c)
-	// Both may have come about before the connection was on the list.
+	// All may have come about before the connection was on the list.
 	_ = c.checkTrust() // Serve then ends at once
+	c.checkListed()
 	select {
 	case <-renewed:
 		c.retire()
 	default:
 	}
 
-	err = tunnel.Serve(ctx, conn, tunnel.ServeOptions{
-		HeaderTimeout: s.options.HeaderTimeout, IdleTimeout: laneIdleTimeout, MaxStreams: s.options.MaxClientStreams + muxSlack,
-		Handle:    c.handle,
-		BadHeader: func(via string, err error) { c.badHeader(ctx, via, err) },
-		Draining:  c.retired,
-	})
+	err = tunnel.Serve(ctx, conn, c.serveOptions(ctx))
 	if err != nil {
-		s.deps.Log.V(1).Info("A connection ended", "client", c.client, "peer", c.peer, "error", err.Error())
+		s.deps.Log.V(1).Info("A connection ended", "client", c.client, "peer", c.peer, "error", stream.Text(err.Error()))
 	}
 	if !c.used.Load() {
 		return stream.ConnectionUnused
@@ -124,22 +123,21 @@ func (s *Server) serveClient(ctx context.Context, conn *tunnel.Conn, renewed <-c
 	return stream.ConnectionServed
 }
 
-// refused tells of a connection for which there was no room: it would have carried a stream, at least.
-func (c *connection) refused(v verdict) {
-	via := stream.ViaTLS
-	switch c.state.NegotiatedProtocol {
-	case tunnel.ALPNLane:
-		via = stream.ViaLane
-	case wire.ALPNMux:
-		via = stream.ViaMux
+func (c *connection) serveOptions(ctx context.Context) tunnel.ServeOptions {
+	o := c.server.options
+	idle := laneIdleTimeout
+	if c.stranger {
+		idle = o.HeaderTimeout
 	}
-	rec := c.record(via)
-	rec.Result, rec.Reason, rec.Err = stream.Refused, stream.ReasonFull, errors.New("as many connections as there may be are open")
-	if v == clientFull {
-		rec.Reason, rec.Err = stream.ReasonClientFull, errors.New("as many connections as this client may have are open")
+	return tunnel.ServeOptions{
+		HeaderTimeout: o.HeaderTimeout, IdleTimeout: idle, MaxStreams: o.MaxClientStreams + muxSlack,
+		Handle: func(ctx context.Context, in tunnel.Incoming) {
+			c.handle(ctx, in)
+			c.checkListed()
+		},
+		BadHeader: func(via string, err error) { c.badHeader(ctx, via, err) },
+		Draining:  c.retired,
 	}
-	c.server.deps.Recorder.Opened(stream.Ingress, via)
-	c.server.deps.Recorder.Closed(rec)
 }
 
 func (s *Server) track(c *connection) {
@@ -159,14 +157,18 @@ func (s *Server) untrack(c *connection) {
 
 // followCertificates cuts connections whose client is no longer trusted, and retires those on which we
 // showed what we no longer show: a stream that begins today must not end because of an anchor that was
-// replaced long before.
+// replaced long before. An anchor can also expire, which nothing tells: so clients are looked at now and then, too.
 func (s *Server) followCertificates(ctx context.Context) {
+	again := time.NewTicker(s.trustInterval)
+	defer again.Stop()
 	for {
 		changed := s.deps.Certificates.Changed()
 		s.cutUntrusted()
 		select {
 		case <-ctx.Done():
 			return
+		case <-again.C:
+			continue
 		case <-changed:
 		}
 		s.mu.Lock()
@@ -182,23 +184,24 @@ func (s *Server) retireAll() {
 	}
 }
 
-func (s *Server) cutUntrusted() {
+// connections are those whose client is known.
+func (s *Server) connections() []*connection {
 	s.mu.Lock()
-	conns := make([]*connection, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
+}
+
+func (s *Server) cutUntrusted() {
 	var why error
 	cut := 0
-	for _, c := range conns {
+	for _, c := range s.connections() {
 		if err := c.checkTrust(); err != nil {
 			why = err
 			cut++
 		}
 	}
 	if cut > 0 {
-		s.deps.Log.Info("Ended connections whose clients are no longer trusted", "connections", cut, "reason", why.Error())
+		s.deps.Log.Info("Ended connections whose clients are no longer trusted", "connections", cut, "reason", stream.Text(why.Error()))
 	}
 }
 

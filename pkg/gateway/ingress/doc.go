@@ -12,6 +12,10 @@
 // allow-list, in this order: a client that the gateway as a whole does not admit learns nothing of what is
 // exported, not even the cluster's domain. Only then is the application dialed.
 //
+// A client that the gateway's own list does not let in makes its handshake all the same, so that what it asks for can be
+// told. Such strangers share a sixteenth of the connections, must ask within the time of a header, and
+// are parted with after the first denial; so is a client that is taken off the list.
+//
 // # What ends a stream from outside
 //
 // A stream whose export is withdrawn, or whose client is no longer allowed, is aborted at once, also while its
@@ -31,7 +35,7 @@
 // # Draining
 //
 // Drain closes the listener and asks clients for no more streams; HTTP/2 clients get a GOAWAY, and their
-// requests Options.HTTP.DrainTimeout. Whatever comes all the same is served until the context of Run ends, which
+// requests Options.HTTP.DrainTimeout, which the process sets to its own. Whatever comes all the same is served until the context of Run ends, which
 // aborts what is left.
 //
 // # Locking

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,15 +27,47 @@ func (e *unreachedError) Error() string { return "connecting to the application:
 // Unwrap gives the cause.
 func (e *unreachedError) Unwrap() error { return e.err }
 
+// ends are what a cut aborts. Both, because an application that takes nothing keeps whoever writes to it from noticing
+// anything else.
+type ends struct {
+	client pipe.Stream
+
+	mu  sync.Mutex
+	app pipe.Stream // guarded by mu; nil before there is one
+	cut bool        // guarded by mu
+}
+
+// abort waits for nobody.
+func (e *ends) abort() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cut = true
+	e.client.Abort()
+	if e.app != nil {
+		e.app.Abort()
+	}
+}
+
+// reach adds the application, which may come after the cut.
+func (e *ends) reach(app pipe.Stream) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.app = app
+	if e.cut {
+		app.Abort()
+	}
+}
+
 // forward moves bytes. Linkerd's http1 streams are plain HTTP/1 and need no more. With an unreachedError the
 // stream is still open.
-func (c *connection) forward(ctx context.Context, in tunnel.Incoming, export exports.Export, rec *stream.Record) error {
+func (c *connection) forward(ctx context.Context, both *ends, export exports.Export, rec *stream.Record) error {
 	app, err := c.dial(ctx, export.Addresses)
 	if err != nil {
 		return err
 	}
+	both.reach(app)
 	rec.Connect = time.Since(rec.Start)
-	result := pipe.Join(in.Stream, app, pipe.Options{Moved: func(to pipe.Side, n int) {
+	result := c.server.pipes.Join(both.client, app, pipe.Options{Moved: func(to pipe.Side, n int) {
 		c.server.deps.Recorder.Bytes(stream.Ingress, direction(to), int64(n))
 	}})
 	rec.Sent, rec.Received = result.ToServer, result.ToClient
@@ -115,6 +148,7 @@ func (c *connection) translate(ctx context.Context, in tunnel.Incoming, r reques
 			}
 			return conn, err
 		},
+		Room:   c.room(*rec),
 		Client: c.client, Gateway: c.server.deps.Certificates.Identity(), Log: c.server.deps.Log, Limits: c.server.options.HTTP,
 	})
 	rec.Connect = time.Duration(connected.Load())

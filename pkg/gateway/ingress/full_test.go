@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -147,4 +148,48 @@ func TestWithoutAnyRoomConnectionsAreTurnedAway(t *testing.T) {
 	g.expectMetric(1, "linkspan_gateway_connections_total", "result", "refused")
 	g.expectMetric(1, "linkspan_gateway_handshake_failures_total", "reason", "full")
 	g.expectMetric(2, "linkspan_gateway_open_connections")
+}
+
+// GW-12: a stream of HTTP/2 is no way around the limits of streams: each request that runs beside another counts as one.
+func TestRequestsOfAStreamCountAsStreams(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		o      Options
+		reason string
+	}{
+		{Options{MaxStreams: 2}, stream.ReasonFull},
+		{Options{MaxClientStreams: 2}, stream.ReasonClientFull},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			t.Parallel()
+			g := startGateway(t, c.o)
+			begun, letGo := make(chan struct{}, 3), make(chan struct{})
+			g.serveHTTP(pending(begun, letGo), speaksHTTP1)
+			client := g.httpClient(echoName)
+			ask := func() *http.Request { return g.request(http.MethodGet, "", "l5d-orig-proto", "HTTP/1.1") }
+			answers := make(chan answer, 2)
+			for range 2 {
+				go func() {
+					a, _ := fetch(client, ask())
+					answers <- a
+				}()
+				within(t, begun, "the request")
+			}
+			if a := g.expectAnswer(client, ask()); a.status != http.StatusServiceUnavailable {
+				t.Errorf("one too many got %+v", a)
+			}
+			if line := g.expectEnd(1, stream.Refused, c.reason); line.Client != webClient || line.Target != "shop/echo:80" || line.Protocol != "http2" {
+				t.Errorf("the access log says %+v", line)
+			}
+			close(letGo)
+			for range 2 {
+				if a := within(t, answers, "the answer"); a.status != http.StatusOK {
+					t.Errorf("got %+v", a)
+				}
+			}
+			if a := g.expectAnswer(client, ask()); a.status != http.StatusOK {
+				t.Errorf("now there is room, and it got %+v", a)
+			}
+		})
+	}
 }

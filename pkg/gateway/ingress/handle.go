@@ -77,7 +77,8 @@ func (c *connection) serve(ctx context.Context, in tunnel.Incoming, rec *stream.
 	}
 	defer s.streamLimits.leave(c.client)
 	// Registered before it is judged: a change that comes in between is then not missed.
-	own, end := s.streams.begin(ctx, r, in.Abort)
+	both := &ends{client: in.Stream}
+	own, end := s.streams.begin(ctx, r, both.abort)
 	defer end()
 	d := s.judge.decide(r)
 	if d.tried != "" {
@@ -88,7 +89,7 @@ func (c *connection) serve(ctx context.Context, in tunnel.Incoming, rec *stream.
 	if d.no != nil {
 		return d.no
 	}
-	err := c.carry(own, in, r, d.export, rec)
+	err := c.carry(own, in, both, r, d.export, rec)
 	// A connection that ends may abort its streams a moment before it ends their contexts: so both are asked.
 	cut := cmp.Or(cutReason(own), cutReason(ctx))
 	if err == nil && cut != "" && in.Header.Protocol == wire.HTTP2 {
@@ -98,11 +99,11 @@ func (c *connection) serve(ctx context.Context, in tunnel.Incoming, rec *stream.
 }
 
 // carry takes a stream that was let in to the application, and to its end.
-func (c *connection) carry(ctx context.Context, in tunnel.Incoming, r request, export exports.Export, rec *stream.Record) error {
+func (c *connection) carry(ctx context.Context, in tunnel.Incoming, both *ends, r request, export exports.Export, rec *stream.Record) error {
 	if in.Header.Protocol == wire.HTTP2 {
 		return c.translate(ctx, in, r, rec)
 	}
-	return c.forward(ctx, in, export, rec)
+	return c.forward(ctx, both, export, rec)
 }
 
 // conclude says what the end of a stream that was let in means. That it was cut from here is what counts, if it

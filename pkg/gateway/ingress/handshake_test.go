@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -260,4 +261,22 @@ func (g *gateway) oldestHandshake() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return time.Since(h.running.Front().Value.(handshake).since)
+}
+
+// What somebody without a certificate sends fills no log.
+func TestALongHelloMakesAShortLine(t *testing.T) {
+	t.Parallel()
+	g := startGateway(t, Options{}, func(g *gateway) { g.server.deps.Log = g.log.logger(1) })
+	var protocols []string
+	for i := range 250 {
+		protocols = append(protocols, fmt.Sprintf("%d\n\x1b[31m%s", i, strings.Repeat("x", 200)))
+	}
+	conn := tls.Client(g.connect(), &tls.Config{ServerName: gatewayName, RootCAs: pki.Pool(g.anchor), NextProtos: protocols})
+	if err := conn.HandshakeContext(t.Context()); err == nil {
+		t.Error("the handshake was made")
+	}
+	g.waitFor("the line", func() bool { return g.log.count() > 0 })
+	if text := g.log.text(); len(text) > 1000 || !strings.Contains(text, "protocol") {
+		t.Errorf("a line of %d bytes: %.300s", len(text), text)
+	}
 }

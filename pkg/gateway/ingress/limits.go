@@ -26,6 +26,7 @@ const (
 	admitted verdict = iota
 	full
 	clientFull
+	strangersFull
 )
 
 // take takes a place for a client, to be given back by leave if it is admitted.

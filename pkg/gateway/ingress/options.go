@@ -39,7 +39,8 @@ type Options struct {
 	// Listen is the address for other clusters, as host:port or :port.
 	Listen string
 	// AllowClients are the identities that may call anything that is exported, as package clients reads them; AllowFile
-	// holds more of them and is read again when it changes. Without either, any identity under the trust anchors may.
+	// holds more of them and is read again when it changes. Without either, any identity under the trust anchors may. An
+	// AllowClients that is empty and not nil was given, and is refused: a template that has nothing to join must not open the gateway.
 	AllowClients []string
 	AllowFile    string
 	// DryRun logs what allow-lists, also those of Services, would deny, and lets it pass (POL-14).
@@ -81,7 +82,7 @@ func (o *Options) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Listen, "listen", o.Listen, "address for other clusters")
 	fs.StringSliceVar(&o.AllowClients, "allow-clients", o.AllowClients,
 		"client identities that may call exported Services, exact or with a leading *.; without this and --allow-clients-file, any under the trust anchors")
-	fs.StringVar(&o.AllowFile, "allow-clients-file", o.AllowFile,
+	fs.Var((*filePath)(&o.AllowFile), "allow-clients-file",
 		"file with more client identities, one to a line; read again when it changes")
 	fs.BoolVar(&o.DryRun, "allow-clients-dry-run", o.DryRun,
 		"only log what allow-lists, also those of Services, would deny, and let it pass")
@@ -96,6 +97,26 @@ func (o *Options) Bind(fs *pflag.FlagSet) {
 	o.HTTP.Bind(fs)
 }
 
+var errNobody = errors.New(`name clients, write "*" for any, or leave the flag out`)
+
+// filePath is a flag that may be left out, but not be given without a value: its zero value alone would not tell.
+type filePath string
+
+// Set implements pflag.Value.
+func (f *filePath) Set(path string) error {
+	if path == "" {
+		return errNobody
+	}
+	*f = filePath(path)
+	return nil
+}
+
+// String implements pflag.Value.
+func (f *filePath) String() string { return string(*f) }
+
+// Type implements pflag.Value.
+func (*filePath) Type() string { return "string" }
+
 // Validate names every flag whose value cannot work.
 func (o Options) Validate() error {
 	var errs []error
@@ -104,6 +125,9 @@ func (o Options) Validate() error {
 	}
 	if _, err := clients.Parse(o.AllowClients...); err != nil {
 		errs = append(errs, fmt.Errorf("--allow-clients: %w", err))
+	}
+	if o.AllowClients != nil && len(o.AllowClients) == 0 {
+		errs = append(errs, fmt.Errorf("--allow-clients is given, but empty: %w", errNobody))
 	}
 	for _, limit := range []struct {
 		flag  string

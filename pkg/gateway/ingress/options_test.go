@@ -29,7 +29,7 @@ func TestEveryFlagIsReadAndNamedWhenItCannotWork(t *testing.T) {
 		"handshake-timeout":      "0s",
 		"header-timeout":         "1ms",
 		"connect-timeout":        "-1s",
-		"http-drain-timeout":     "0s",
+		"http-stall-timeout":     "0s",
 	} {
 		t.Run(flag, func(t *testing.T) {
 			t.Parallel()
@@ -56,5 +56,33 @@ func TestFlagsWithoutALimitOfTheirOwnAreRead(t *testing.T) {
 	}
 	if err := o.Validate(); err != nil || len(o.AllowClients) != 2 || o.AllowFile != "/f" || !o.DryRun {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// An empty list that a template joins must not open the gateway: only who gives no list at all gets that.
+func TestAnAllowListThatIsGivenButEmptyIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"--allow-clients="},
+		{"--allow-clients=,"},
+		{"--allow-clients", ""},
+		{"--allow-clients=", "--allow-clients-file=/f"},
+		{"--allow-clients-file="},
+		{"--allow-clients-file=", "--allow-clients=" + webClient},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
+			var o Options
+			fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+			o.Bind(fs)
+			err := fs.Parse(args)
+			if err == nil {
+				err = o.Validate()
+			}
+			flag, _, _ := strings.Cut(args[0], "=")
+			if err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), `"*"`) {
+				t.Errorf("it is taken, or not told how to mend: %v", err)
+			}
+		})
 	}
 }

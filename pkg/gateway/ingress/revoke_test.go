@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/linkspan/linkspan/pkg/gateway/certs"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	pki "github.com/linkspan/linkspan/test/certs"
 )
@@ -458,4 +460,35 @@ func TestALaneIsNotCutUnderItsNextStream(t *testing.T) {
 		say(t, s, "still here")
 		finish(t, s)
 	}
+}
+
+// expiring is a store of which an anchor can expire: nothing about its files changes, and nothing tells.
+type expiring struct {
+	*certs.Store
+	expired atomic.Bool
+}
+
+func (e *expiring) StillTrusted(state tls.ConnectionState) error {
+	if e.expired.Load() {
+		return errors.New("the anchor has expired")
+	}
+	return e.Store.StillTrusted(state)
+}
+
+// The end of an anchor ends the connections that lead to it, without a change of any file.
+func TestAnAnchorThatExpiresCutsItsClients(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, w way) {
+		store := &expiring{}
+		g := startGateway(t, Options{}, func(g *gateway) {
+			store.Store = g.store
+			g.server.deps.Certificates, g.server.trustInterval = store, 10*time.Millisecond
+		})
+		g.serveEcho()
+		s := g.openEcho(w, g.credentials(webClient))
+		say(t, s, "hello")
+		store.expired.Store(true)
+		expectCut(t, s)
+		g.expectEnd(1, stream.Aborted, stream.ReasonUntrusted)
+	})
 }

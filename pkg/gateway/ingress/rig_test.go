@@ -23,6 +23,7 @@ import (
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/gateway/certs"
 	"github.com/linkspan/linkspan/pkg/gateway/exports"
+	"github.com/linkspan/linkspan/pkg/gateway/policy"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	pki "github.com/linkspan/linkspan/test/certs"
 )
@@ -115,7 +116,7 @@ func newGateway(t *testing.T, o Options) *gateway {
 	}
 	g.server, err = New(o, Dependencies{
 		Log: g.log.logger(0), Certificates: g.store, Exports: g.table, ClusterDomain: "cluster.local",
-		Recorder: g.recorder, Dial: g.network.dial,
+		Recorder: g.recorder, Policy: policy.NewMetrics(g.registry), Dial: g.network.dial,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +154,7 @@ func (g *gateway) end() {
 		}
 	}
 	if n := len(g.server.streams.all()) + len(g.server.conns) + g.server.open + g.server.connLimits.open + g.server.streamLimits.open +
-		len(g.server.connLimits.clients) + len(g.server.streamLimits.clients) + g.server.handshakes.running.Len(); n != 0 {
+		g.server.strangers.open + len(g.server.connLimits.clients) + len(g.server.streamLimits.clients) + g.server.handshakes.running.Len(); n != 0 {
 		g.Errorf("%d streams, connections, places or handshakes are not given back", n)
 	}
 }

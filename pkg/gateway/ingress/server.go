@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/linkspan/linkspan/pkg/gateway/exports"
+	"github.com/linkspan/linkspan/pkg/gateway/pipe"
+	"github.com/linkspan/linkspan/pkg/gateway/policy"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	"github.com/linkspan/linkspan/pkg/gateway/tunnel"
 	"github.com/linkspan/linkspan/pkg/gateway/wire"
@@ -35,6 +37,8 @@ type Dependencies struct {
 	// ClusterDomain is that of the names that clients ask for.
 	ClusterDomain string
 	Recorder      *stream.Recorder
+	// Policy are the metrics of the gateway's own allow-list.
+	Policy *policy.Metrics
 	// Dial connects to an application; a net.Dialer's when nil. It gives TCP connections.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -44,12 +48,15 @@ type Server struct {
 	options Options
 	deps    Dependencies
 	tls     *tls.Config
-	policy  *policy
+	policy  *policy.Policy
 	judge   judge
 	streams *openStreams
+	pipes   pipe.Pipes
 
+	trustInterval             time.Duration
 	handshakes                handshakes
 	connLimits, streamLimits  *limits
+	strangers                 *limits // of connections, beside connLimits
 	acceptErrors, turnedAways onceASecond
 	// draining is closed when draining begins, drained when no connection is left after that.
 	draining, drained chan struct{}
@@ -63,6 +70,9 @@ type Server struct {
 	drainOn   bool // guarded by mu
 }
 
+// trustInterval is between two looks at whom the certificates in force trust. It is cheap while anchors stay.
+const trustInterval = time.Minute
+
 // New makes an ingress. It fails when the allow-list cannot be read.
 func New(o Options, d Dependencies) (*Server, error) {
 	o.Default()
@@ -71,16 +81,18 @@ func New(o Options, d Dependencies) (*Server, error) {
 	}
 	s := &Server{
 		options: o, deps: d, streams: newOpenStreams(),
-		tls:          d.Certificates.Server(wire.ALPNMux, tunnel.ALPNLane, wire.ALPN),
-		handshakes:   handshakes{most: o.MaxHandshakes, grace: handshakeGrace},
-		connLimits:   newLimits(o.MaxConnections, o.MaxClientConnections),
-		streamLimits: newLimits(o.MaxStreams, o.MaxClientStreams),
-		draining:     make(chan struct{}), drained: make(chan struct{}),
+		tls:           d.Certificates.Server(wire.ALPNMux, tunnel.ALPNLane, wire.ALPN),
+		trustInterval: trustInterval,
+		handshakes:    handshakes{most: o.MaxHandshakes, grace: handshakeGrace},
+		connLimits:    newLimits(o.MaxConnections, o.MaxClientConnections),
+		strangers:     newLimits(max(1, o.MaxConnections/strangersPart), o.MaxConnections),
+		streamLimits:  newLimits(o.MaxStreams, o.MaxClientStreams),
+		draining:      make(chan struct{}), drained: make(chan struct{}),
 		conns: map[*connection]struct{}{},
 	}
-	s.policy = newPolicy(d.Log, o, s.policyChanged)
-	s.judge = judge{allows: s.policy.allows, exported: d.Exports, dryRun: o.DryRun}
-	if err := s.policy.load(); err != nil {
+	s.policy = policy.New(d.Log, policy.Options{Clients: o.AllowClients, File: o.AllowFile}, d.Policy, s.policyChanged)
+	s.judge = judge{allows: s.policy.Allows, exported: d.Exports, dryRun: o.DryRun}
+	if err := s.policy.Load(); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -119,7 +131,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.stopListening)()
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	parts.Go(func() { s.policy.run(ctx) })
+	parts.Go(func() { s.policy.Run(ctx) })
 	parts.Go(func() { s.followCertificates(ctx) })
 	s.accept(ctx, listener, &parts)
 	<-ctx.Done()
@@ -264,4 +276,5 @@ func (s *Server) policyChanged() {
 	if cut := review(s.streams.all(), s.judge); cut > 0 {
 		s.deps.Log.Info("Cut open streams that the new allow-list does not let in", "streams", cut)
 	}
+	s.partUnlisted()
 }

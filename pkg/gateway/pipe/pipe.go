@@ -20,6 +20,10 @@ type Stream interface {
 	// Abort ends the stream in a way that the other side can tell from an end. It makes Read and Write
 	// return, and does not wait for the other side. After Close it does nothing.
 	Abort()
+	// Gone says why the other side can neither send nor take any more, as when it reset the stream; nil while
+	// it can, and where nobody knows. That it ended its direction is no reason. It does not wait, and may
+	// be called at any time.
+	Gone() error
 }
 
 // Framed is a Stream that puts a few bytes before whatever is written. Giving it room for them saves
@@ -65,18 +69,21 @@ type Options struct {
 
 // Join copies between a client and a server until both directions have ended or one failed, and then
 // closes both streams.
-func Join(client, server Stream, o Options) Result {
+func (p *Pipes) Join(client, server Stream, o Options) Result {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	j := &joint{client: client, server: server, options: o, started: o.Now()}
+	j := &joint{options: o, started: o.Now(), up: way{side: Server, from: client, to: server}, down: way{side: Client, from: server, to: client}}
+	p.begin(j)
 	var wg sync.WaitGroup
-	wg.Go(func() { j.forward(Server, client, server, &j.toServer) })
-	j.forward(Client, server, client, &j.toClient)
+	wg.Go(func() { j.forward(&j.up) })
+	j.forward(&j.down)
 	wg.Wait()
+	p.end(j)
+	j.once.Do(func() {}) // a look that is late may find a side gone: it ended well
 
 	result := Result{
-		ToServer: j.toServer, ToClient: j.toClient,
+		ToServer: j.up.moved, ToClient: j.down.moved,
 		FirstByte: time.Duration(j.firstByte.Load()), Err: j.err, At: j.at,
 	}
 	// An error here is of no use to anybody: both directions have ended or were aborted before.
@@ -84,40 +91,41 @@ func Join(client, server Stream, o Options) Result {
 	return result
 }
 
+// joint is one pipe.
 type joint struct {
-	client, server Stream
-	options        Options
-	started        time.Time
-	firstByte      atomic.Int64
-
-	// Each is written by its own direction only, and read after both have ended.
-	toServer, toClient int64
+	options   Options
+	started   time.Time
+	firstByte atomic.Int64
+	up, down  way
 
 	once sync.Once
 	err  error
 	at   Side
 }
 
+// way is one direction of a pipe. Its own goroutine uses it, but for what is atomic.
+type way struct {
+	side     Side // where it leads to
+	from, to Stream
+	// moved is how many bytes were written.
+	moved int64
+	// turns counts the reads that began and those that returned: it is odd while from is read.
+	turns atomic.Uint32
+	// ending is set before the end is passed on.
+	ending atomic.Bool
+	// seen and still are for looks: turns as one saw it, and how many found it the same since.
+	seen, still uint32
+}
+
 // forward moves one direction, to its end or until it fails.
-func (j *joint) forward(to Side, from, dst Stream, moved *int64) {
-	c := copier{from: from, to: dst}
-	c.moved = func(n int) {
-		if *moved == 0 && to == Client {
-			j.firstByte.Store(max(1, int64(j.options.Now().Sub(j.started))))
-		}
-		*moved += int64(n)
-		if j.options.Moved != nil {
-			j.options.Moved(to, n)
-		}
-	}
-	failed, err := c.run()
-	if err == nil {
-		return
-	}
-	if failed == writing {
-		j.fail(to, fmt.Errorf("writing to the %s: %w", to, err))
-	} else {
-		j.fail(to.other(), fmt.Errorf("reading from the %s: %w", to.other(), err))
+func (j *joint) forward(w *way) {
+	failed, err := j.run(w)
+	switch {
+	case err == nil:
+	case failed == writing:
+		j.fail(w.side, fmt.Errorf("writing to the %s: %w", w.side, err))
+	default:
+		j.fail(w.side.other(), fmt.Errorf("reading from the %s: %w", w.side.other(), err))
 	}
 }
 
@@ -125,8 +133,8 @@ func (j *joint) forward(to Side, from, dst Stream, moved *int64) {
 func (j *joint) fail(at Side, err error) {
 	j.once.Do(func() {
 		j.err, j.at = err, at
-		j.client.Abort()
-		j.server.Abort()
+		j.up.from.Abort()
+		j.up.to.Abort()
 	})
 }
 
@@ -137,7 +145,7 @@ func (s Side) other() Side {
 	return Client
 }
 
-// step is what a copier was doing.
+// step is what a direction was doing.
 type step int
 
 const (
@@ -145,32 +153,28 @@ const (
 	writing
 )
 
-// copier moves bytes one way.
-type copier struct {
-	from  Stream
-	to    Stream
-	moved func(n int)
-}
-
-// run copies to the end of from and passes the end on.
-func (c *copier) run() (step, error) {
+// run copies to the end of a direction and passes the end on.
+func (j *joint) run(w *way) (step, error) {
 	headroom := 0
-	framed, ok := c.to.(Framed)
+	framed, ok := w.to.(Framed)
 	if ok {
 		headroom = framed.Headroom()
 	}
 	buf := takeSmall()
 	defer func() { buf.put() }()
 	for {
-		n, err := c.from.Read(buf.bytes[headroom:])
+		w.turns.Add(1)
+		n, err := w.from.Read(buf.bytes[headroom:])
+		w.turns.Add(1)
 		if n > 0 {
-			if werr := c.write(framed, buf.bytes[:headroom+n]); werr != nil {
+			if werr := j.write(w, framed, buf.bytes[:headroom+n]); werr != nil {
 				return writing, werr
 			}
 			buf = buf.resized(n, headroom)
 		}
 		if ended(err) {
-			return writing, c.to.CloseWrite()
+			w.ending.Store(true)
+			return writing, w.to.CloseWrite()
 		}
 		if err != nil {
 			return reading, err
@@ -183,16 +187,26 @@ func ended(err error) bool {
 	return err == io.EOF //nolint:errorlint // see above
 }
 
-func (c *copier) write(framed Framed, b []byte) error {
+func (j *joint) write(w *way, framed Framed, b []byte) error {
 	var n int
 	var err error
 	if framed != nil {
 		n, err = framed.WriteFrame(b)
 	} else {
-		n, err = c.to.Write(b)
+		n, err = w.to.Write(b)
 	}
 	if n > 0 {
-		c.moved(n)
+		j.count(w, n)
 	}
 	return err
+}
+
+func (j *joint) count(w *way, n int) {
+	if w.moved == 0 && w.side == Client {
+		j.firstByte.Store(max(1, int64(j.options.Now().Sub(j.started))))
+	}
+	w.moved += int64(n)
+	if j.options.Moved != nil {
+		j.options.Moved(w.side, n)
+	}
 }

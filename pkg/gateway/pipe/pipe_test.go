@@ -241,6 +241,7 @@ func (s *scripted) Write(p []byte) (int, error) {
 
 func (s *scripted) CloseWrite() error { return s.closeWriteErr }
 func (s *scripted) Close() error      { s.Abort(); return nil }
+func (s *scripted) Gone() error       { return nil }
 func (s *scripted) Abort()            { s.once.Do(func() { close(s.cut) }) }
 
 func TestTheResultSaysWhichSideFailed(t *testing.T) {

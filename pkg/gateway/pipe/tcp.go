@@ -41,11 +41,21 @@ func (t *tcp) Write(b []byte) (int, error) { return t.conn.Write(b) }
 func (t *tcp) judgeEnd(end error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.writeEnded && wasReset(t.conn) {
+	if closed, _ := lost(t.conn); closed && !t.writeEnded {
 		return fmt.Errorf("read: %w", syscall.ECONNRESET)
 	}
 	t.readEnded = true
 	return end
+}
+
+// Gone implements Stream.
+func (t *tcp) Gone() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if closed, failed := lost(t.conn); failed || closed && !t.writeEnded {
+		return fmt.Errorf("the connection is no more: %w", syscall.ECONNRESET)
+	}
+	return nil
 }
 
 // CloseWrite implements Stream.

@@ -1,25 +1,26 @@
 package pipe
 
 import (
+	"errors"
 	"net"
 
 	"golang.org/x/sys/unix"
 )
 
-// stateClosed is the state of a connection that is no more: TCP_CLOSE of Linux. One whose other side has ended,
-// and ours has not, is in TCP_CLOSE_WAIT (RFC 9293 section 3.3.2).
-const stateClosed = 7
-
-// wasReset says whether a connection ended otherwise than by ends.
-func wasReset(conn *net.TCPConn) bool {
+// lost says how a connection has ended: closed when there is none any more, which is also so once both sides have
+// ended their directions, and failed when it was reset or timed out. Nobody else is deprived of that error.
+func lost(conn *net.TCPConn) (closed, failed bool) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return true
+		return true, true
 	}
-	reset := true
+	closed, failed = true, true
 	_ = raw.Control(func(fd uintptr) { // fails when it is closed already
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		reset = err != nil || info.State == stateClosed
+		ask := []unix.PollFd{{Fd: int32(fd)}}
+		for _, err := unix.Poll(ask, 0); errors.Is(err, unix.EINTR); {
+			_, err = unix.Poll(ask, 0)
+		}
+		closed, failed = ask[0].Revents&unix.POLLHUP != 0, ask[0].Revents&unix.POLLERR != 0
 	})
-	return reset
+	return closed, failed
 }

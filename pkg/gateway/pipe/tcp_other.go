@@ -4,5 +4,5 @@ package pipe
 
 import "net"
 
-// wasReset cannot be known here.
-func wasReset(*net.TCPConn) bool { return false }
+// lost cannot be known here.
+func lost(*net.TCPConn) (closed, failed bool) { return false, false }

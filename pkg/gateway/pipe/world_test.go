@@ -122,6 +122,15 @@ func (m *memory) Abort() {
 	m.out.stop(true)
 }
 
+func (m *memory) Gone() error {
+	m.in.mu.Lock()
+	defer m.in.mu.Unlock()
+	if m.in.cut {
+		return errReset
+	}
+	return nil
+}
+
 func (m *memory) isClosed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -187,7 +196,16 @@ func memoryPairOf(most int) (Stream, Stream) {
 func joined(t *testing.T, client, server Stream, o Options) (wait func() Result) {
 	t.Helper()
 	done := make(chan Result, 1)
-	go func() { done <- Join(client, server, o) }()
+	pipes := &Pipes{Interval: time.Millisecond}
+	go func() {
+		r := pipes.Join(client, server, o)
+		pipes.mu.Lock()
+		defer pipes.mu.Unlock()
+		if len(pipes.open) > 0 {
+			t.Error("the pipe is not forgotten")
+		}
+		done <- r
+	}()
 	return func() Result {
 		t.Helper()
 		select {

@@ -123,6 +123,9 @@ func appendQuoted(b []byte, s string, most int) []byte {
 	return append(b, '"')
 }
 
+// Text is text for the log, such as an error, in which others may have a say: see appendClean.
+func Text(s string) string { return clean(s, maxError) }
+
 // clean is text for the log: bounded, and without characters that do more than show themselves.
 func clean(s string, most int) string {
 	return string(appendClean(nil, s, most, utf8.AppendRune))

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"github.com/linkspan/linkspan/pkg/gateway/stream"
 )
 
 // exchange is one request and its answer. Its methods are the hooks of a httputil.ReverseProxy.
@@ -86,6 +89,8 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	}
 	options := x.session.options
 	out.Header.Del(headerOrigProto)
+	maps.DeleteFunc(out.Header, namesClient)
+	maps.DeleteFunc(out.Trailer, namesClient)
 	out.Header.Set(headerClientID, options.Client)
 	// A line of its own, because Linkerd's gateway reads no further than the first by of each line.
 	out.Header["Forwarded"] = append(slices.Clip(x.forwarded), forwardedElement(options.Gateway, options.Client, in.Host))
@@ -154,7 +159,7 @@ func (x *exchange) note(r *http.Request, err error, text string) bool {
 		return false
 	}
 	x.session.failed.Add(1)
-	x.session.options.Log.V(1).Info("A request failed", "client", x.session.options.Client, "reason", text, "error", err.Error())
+	x.session.options.Log.V(1).Info("A request failed", "client", x.session.options.Client, "reason", text, "error", stream.Text(err.Error()))
 	return true
 }
 

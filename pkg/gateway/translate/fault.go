@@ -18,6 +18,15 @@ type fault struct {
 	status int
 	grpc   int
 	text   string
+	// bare leaves out the body, which would have to wait for the client.
+	bare bool
+}
+
+// noRoom is as near as Go's server lets a handler come to resetting the stream with REFUSED_STREAM: clients of
+// gRPC and HTTP know both answers as "not processed, try again or elsewhere".
+var noRoom = &fault{
+	status: http.StatusServiceUnavailable, grpc: grpcUnavailable, bare: true,
+	text: "the gateway has no room for the request, none of which has reached the service: try again, or elsewhere",
 }
 
 func badRequest(text string) *fault {
@@ -39,11 +48,17 @@ func (f *fault) write(w answerWriter, grpc bool) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
+	if f.bare {
+		header.Set("Content-Length", "0")
+		w.WriteHeader(f.status)
+		return
+	}
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	header.Set("Content-Length", strconv.Itoa(len(f.text)+1))
 	w.WriteHeader(f.status)
 	// The client may be gone, or have asked for the head only.
 	_, _ = io.WriteString(w, f.text+"\n")
+	_ = http.NewResponseController(w).Flush() // here, and not by the server, so that a client that takes nothing is noticed
 }
 
 // unanswerable is why what an application answered cannot be passed on.

@@ -37,6 +37,10 @@ func TestTheApplicationSeesWhoCalls(t *testing.T) {
 		"whatever the client says": {
 			[]string{"l5d-client-id", "admin.example", "L5d-Client-Id", "root.example"}, http.Header{},
 		},
+		"whatever the client says in names that become the same variable": {
+			[]string{"l5d_client_id", "admin.example", "L5D_Client-Id", "root.example", "l5d.client.id", "a", "l5d_client_id2", "b"},
+			http.Header{"L5d_client_id2": {"b"}},
+		},
 		"after what other proxies have added": {
 			[]string{"Forwarded", `for=192.0.2.1;by="_a,;\"b"`, "Forwarded", "for=10.0.0.1:80"},
 			http.Header{"Forwarded": {`for=192.0.2.1;by="_a,;\"b"`, "for=10.0.0.1:80", element}},

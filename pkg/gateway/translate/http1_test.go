@@ -209,6 +209,9 @@ func TestTrailersPassBothWays(t *testing.T) {
 		}
 		_, _ = w.Write(body)
 		w.Header().Set("X-Announced", r.Trailer.Get("X-Sum"))
+		if len(r.Trailer) != 1 {
+			t.Errorf("the application got the trailers %v", r.Trailer)
+		}
 		w.Header().Set(http.TrailerPrefix+"X-Sudden", "b")
 	}
 	for name, c := range map[string]struct {
@@ -221,7 +224,7 @@ func TestTrailersPassBothWays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := gatewayTo(t, c.app(t, handler)).client(t)
 			r := c.make(t, "POST", "/", io.MultiReader(strings.NewReader("hello")))
-			r.Trailer = http.Header{"X-Sum": {"42"}}
+			r.Trailer = http.Header{"X-Sum": {"42"}, "L5d-Client-Id": {"admin.example"}, "L5d_client_id": {"admin.example"}}
 			answer := do(t, client, r)
 			want := http.Header{"X-Announced": {"42"}, "X-Sudden": {"b"}}
 			if diff := cmp.Diff(want, answer.trailer); diff != "" || answer.body != "hello" {

@@ -14,8 +14,10 @@ const (
 	defaultMaxStreams     = 250
 	defaultMaxHeaderBytes = 64 << 10
 	// A client may lose a request that it sends while an idle connection is being closed: seldom, then.
-	defaultIdleTimeout    = 10 * time.Minute
-	defaultStallTimeout   = 30 * time.Second
+	defaultIdleTimeout  = 10 * time.Minute
+	defaultStallTimeout = 30 * time.Second
+	// Long enough for who stops reading to work on what it has, short enough to give back what others want to hold.
+	defaultAnswerTimeout  = 5 * time.Minute
 	defaultConnectTimeout = 5 * time.Second
 	defaultDrainTimeout   = 30 * time.Second
 
@@ -40,9 +42,12 @@ type Limits struct {
 	// middle of a header block or before its first byte, or may take none of the bytes sent to it.
 	// Requests themselves may take as long as they like.
 	StallTimeout time.Duration
+	// AnswerTimeout is how long a client that answers pings may take nothing of an answer that waits for it.
+	AnswerTimeout time.Duration
 	// ConnectTimeout is for connecting to the application once.
 	ConnectTimeout time.Duration
-	// DrainTimeout is how long requests may go on after the context of Serve has ended.
+	// DrainTimeout is how long requests may go on after the context of Serve has ended. It has no flag: whoever
+	// ends the context knows how long it waits for all streams, and these are some of them.
 	DrainTimeout time.Duration
 }
 
@@ -52,11 +57,12 @@ func (l *Limits) Default() {
 	l.MaxHeaderBytes = cmp.Or(l.MaxHeaderBytes, defaultMaxHeaderBytes)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, defaultIdleTimeout)
 	l.StallTimeout = cmp.Or(l.StallTimeout, defaultStallTimeout)
+	l.AnswerTimeout = cmp.Or(l.AnswerTimeout, defaultAnswerTimeout)
 	l.ConnectTimeout = cmp.Or(l.ConnectTimeout, defaultConnectTimeout)
 	l.DrainTimeout = cmp.Or(l.DrainTimeout, defaultDrainTimeout)
 }
 
-// Bind adds a flag for each field. What the fields hold, or else the defaults, are the flags' defaults.
+// Bind adds a flag for each field but DrainTimeout. What the fields hold, or else the defaults, are the flags' defaults.
 func (l *Limits) Bind(fs *pflag.FlagSet) {
 	l.Default()
 	fs.IntVar(&l.MaxStreams, "http-max-streams", l.MaxStreams,
@@ -67,10 +73,10 @@ func (l *Limits) Bind(fs *pflag.FlagSet) {
 		"time that a client's HTTP/2 connection without requests is kept")
 	fs.DurationVar(&l.StallTimeout, "http-stall-timeout", l.StallTimeout,
 		"time after which a client that answers no ping, or takes no bytes, is cut off")
+	fs.DurationVar(&l.AnswerTimeout, "http-answer-timeout", l.AnswerTimeout,
+		"time after which an answer that its client takes nothing of is ended, though the client answers pings")
 	fs.DurationVar(&l.ConnectTimeout, "http-connect-timeout", l.ConnectTimeout,
 		"time limit for connecting to the application that a request is for")
-	fs.DurationVar(&l.DrainTimeout, "http-drain-timeout", l.DrainTimeout,
-		"time that requests may go on while the gateway shuts down")
 }
 
 // Validate names every flag whose value cannot work.
@@ -88,8 +94,8 @@ func (l Limits) Validate() error {
 	}{
 		{"http-idle-timeout", l.IdleTimeout},
 		{"http-stall-timeout", l.StallTimeout},
+		{"http-answer-timeout", l.AnswerTimeout},
 		{"http-connect-timeout", l.ConnectTimeout},
-		{"http-drain-timeout", l.DrainTimeout},
 	} {
 		if timeout.value < minTimeout {
 			errs = append(errs, fmt.Errorf("--%s is %v, must be at least %v", timeout.flag, timeout.value, minTimeout))

@@ -12,6 +12,17 @@ const (
 	headerProxyError = "L5d-Proxy-Error"
 )
 
+// namesClient says whether a field of a request would be taken for the identity of its client. CGI, WSGI and others make one
+// variable of names that differ in nothing but such characters.
+func namesClient(name string, _ []string) bool {
+	return strings.EqualFold(headerClientID, strings.Map(func(c rune) rune {
+		if c < 0x80 && isAlphanumeric(byte(c)) {
+			return c
+		}
+		return '-'
+	}, name))
+}
+
 // origProto is what the application's client spoke before its proxy made HTTP/2 of it.
 type origProto struct {
 	// http1 is false for what was HTTP/2 all along.

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -322,5 +323,27 @@ func TestABodyThatBreaksOffHarmsNoOtherRequest(t *testing.T) {
 	c.Close()
 	if got := g.ended(t); got.err != nil || got.result.Failed > 0 {
 		t.Errorf("ended with %+v", got)
+	}
+}
+
+// What an application answers fills no log either.
+func TestALongAnswerMakesAShortLine(t *testing.T) {
+	log := new(entries)
+	addr := rawApp(t, func(conn net.Conn) {
+		_, _ = http.ReadRequest(bufio.NewReader(conn))
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: "+strings.Repeat("x", 40_000)+"\x1b[31m\r\n\r\n")
+	})
+	g := gatewayTo(t, addr, func(o *Options) { o.Log = log.logger() })
+	if answer := do(t, g.client(t), upgraded(t, "GET", "/", nil)); answer.status != http.StatusBadGateway {
+		t.Errorf("got %+v", answer)
+	}
+	lines := log.all()
+	if len(lines) == 0 {
+		t.Error("nothing was logged")
+	}
+	for _, line := range lines {
+		if len(line) > 1500 || strings.Contains(line, `\x1b`) {
+			t.Errorf("a line of %d bytes: %.300s", len(line), line)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-logr/logr"
+
+	"github.com/linkspan/linkspan/pkg/gateway/stream"
 )
 
 // How a connection can end badly. Serve may return other errors too: those of the connection itself.
@@ -27,15 +29,16 @@ const (
 	// whose application does not read must not use up what all of the connection have.
 	uploadWindow           = 512 << 10
 	connectionUploadWindow = 3 << 20
-	// What an application may send ahead: it is near, so little is enough.
-	downloadWindow = 256 << 10
+	// What an application may send ahead: it is near, so little is enough, such as half a gigabit a second over
+	// a millisecond. As many requests as a client may have can hold so much each.
+	downloadWindow = 64 << 10
 )
 
 // headerSlack is how many times Limits.MaxHeaderBytes Go's server reads. It gives up the connection
 // above its limit, with all other requests on it; up to there a request that is too long is only refused.
 const headerSlack = 2
 
-// Options are what Serve needs to know of one client connection. All fields but Limits are required.
+// Options are what Serve needs to know of one client connection. All fields but Room and Limits are required.
 type Options struct {
 	// Dial connects to the application. It must return soon after its context has ended. Whatever
 	// asks for it, one Serve reaches one application.
@@ -44,6 +47,9 @@ type Options struct {
 	Client string
 	// Gateway is the identity of this gateway, a DNS name.
 	Gateway string
+	// Room takes a place for a request that runs beside another one on the connection, to be given back by leave, or says
+	// that there is none. It may be nil when there always is one.
+	Room func() (leave func(), ok bool)
 	// Log gets what is worth knowing for who looks closely: all of it at V(1).
 	Log logr.Logger
 	// Limits may be zero.
@@ -162,8 +168,6 @@ type debugLog struct{ log logr.Logger }
 
 // Write implements io.Writer.
 func (d debugLog) Write(line []byte) (int, error) {
-	const enough = 512
-	text := strings.TrimSpace(string(line[:min(len(line), enough)]))
-	d.log.V(1).Info("HTTP server", "says", text)
+	d.log.V(1).Info("HTTP server", "says", stream.Text(strings.TrimSpace(string(line))))
 	return len(line), nil
 }

@@ -15,6 +15,8 @@ type session struct {
 	buffers     buffers
 
 	requests, refused, failed atomic.Uint64
+	// alone is set while a request uses the place that the connection has itself.
+	alone atomic.Bool
 
 	mu       sync.Mutex
 	finished bool
@@ -29,14 +31,37 @@ func (s *session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.running.Done()
 	s.requests.Add(1)
 
+	answer := &stallWriter{ResponseWriter: w, limit: s.options.Limits.AnswerTimeout, told: func() {
+		s.options.Log.V(1).Info("Ended an answer that its client did not take", "client", s.options.Client, "for", s.options.Limits.AnswerTimeout.String())
+	}}
+	defer answer.end()
+
 	x := &exchange{session: s, grpc: isGRPC(r.Header)}
-	if f := x.admit(r); f != nil {
-		s.refused.Add(1)
-		s.options.Log.V(1).Info("Refused a request", "client", s.options.Client, "reason", f.text)
-		f.write(answerWriter{w}, x.grpc)
+	leave, ok := s.room()
+	if !ok {
+		s.refuse(answer, x, noRoom)
 		return
 	}
-	x.forward(w, r)
+	defer leave()
+	if f := x.admit(r); f != nil {
+		s.refuse(answer, x, f)
+		return
+	}
+	x.forward(answer, r)
+}
+
+// room takes a place for a request. One at a time has that of the connection.
+func (s *session) room() (leave func(), ok bool) {
+	if s.options.Room == nil || s.alone.CompareAndSwap(false, true) {
+		return func() { s.alone.Store(false) }, true
+	}
+	return s.options.Room()
+}
+
+func (s *session) refuse(w http.ResponseWriter, x *exchange, f *fault) {
+	s.refused.Add(1)
+	s.options.Log.V(1).Info("Refused a request", "client", s.options.Client, "reason", f.text)
+	f.write(answerWriter{w}, x.grpc)
 }
 
 // begin registers a request, unless the session is over: the server starts handlers in goroutines that

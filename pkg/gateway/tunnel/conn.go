@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 const (
@@ -35,7 +36,17 @@ func Client(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error
 
 // Server shakes hands over raw as the server.
 func Server(ctx context.Context, raw net.Conn, config *tls.Config) (*Conn, error) {
+	if c, ok := raw.(interface {
+		SetKeepAliveConfig(net.KeepAliveConfig) error
+	}); ok {
+		_ = c.SetKeepAliveConfig(clientKeepAlive()) // without it a client that has vanished is noticed later
+	}
 	return handshake(ctx, raw, config, tls.Server, func(bool) {})
+}
+
+// clientKeepAlive finds a client that has vanished, while nothing is on its way to it, in twenty seconds.
+func clientKeepAlive() net.KeepAliveConfig {
+	return net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 2}
 }
 
 // ErrSilent means that the other end sent nothing at all. Health checks of load balancers connect and
@@ -137,6 +148,14 @@ func (c *Conn) Abort() {
 		_ = t.SetLinger(0) // fails only when the connection is closed already
 	}
 	_ = c.raw.Close()
+}
+
+// Gone implements pipe.Stream, for the ways that have a connection to themselves.
+func (c *Conn) Gone() error {
+	if !c.watch.gone() {
+		return nil
+	}
+	return c.meaning(fmt.Errorf("the connection is no more: %w", syscall.ECONNRESET))
 }
 
 // meaning puts errors in terms of the connection.

@@ -25,7 +25,8 @@
 //
 // A connection whose other end is gone is noticed within about twenty seconds: by TCP's keep-alive while it is idle, by
 // yamux's on a mux, and by what the kernel knows of acknowledgements while something is on its way. A receiver
-// that takes nothing, but answers, may take all the time it likes.
+// that takes nothing, but answers, may take all the time it likes. Gone tells whoever is held up elsewhere, and so
+// neither reads nor writes, of a stream that was reset or lost.
 //
 // # The lane protocol
 //

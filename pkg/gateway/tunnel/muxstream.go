@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,6 +20,9 @@ type muxStream struct {
 	done func()
 
 	readEnded, writeEnded, cut, over atomic.Bool
+
+	// reads and writes are held by Read and Write, so that Gone can set a deadline that is its own.
+	reads, writes sync.Mutex
 }
 
 // Via implements Stream.
@@ -26,7 +30,9 @@ func (s *muxStream) Via() string { return ViaMux }
 
 // Read implements net.Conn.
 func (s *muxStream) Read(p []byte) (int, error) {
+	s.reads.Lock()
 	n, err := s.Stream.Read(p)
+	s.reads.Unlock()
 	switch {
 	case n > 0:
 		// An error here says that yamux could not ask for more, as when the session ended with the stream. What
@@ -42,9 +48,42 @@ func (s *muxStream) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (s *muxStream) Write(p []byte) (int, error) {
+	s.writes.Lock()
+	defer s.writes.Unlock()
 	n, err := s.Stream.Write(p)
 	return n, lost(err)
 }
+
+// Gone implements pipe.Stream. yamux tells of a reset to who reads or writes only. A call whose time is over before
+// it begins does neither; and where one is under way, that one is told.
+func (s *muxStream) Gone() error {
+	err := s.try(&s.writes, s.SetWriteDeadline, s.Stream.Write)
+	if errors.Is(err, yamux.ErrStreamClosed) { // we have ended our direction: reading remains
+		err = s.try(&s.reads, s.SetReadDeadline, func([]byte) (int, error) { return s.Stream.Read(nil) })
+	}
+	if err == nil || ended(err) || errors.Is(err, yamux.ErrTimeout) {
+		return nil
+	}
+	return lost(err)
+}
+
+// try calls what would do something if it were not late, unless another call is under way.
+func (s *muxStream) try(busy *sync.Mutex, deadline func(time.Time) error, call func([]byte) (int, error)) error {
+	if !busy.TryLock() {
+		return nil
+	}
+	defer busy.Unlock()
+	_ = deadline(past) // always nil, here and below
+	_, err := call(make([]byte, 1))
+	_ = deadline(noDeadline)
+	if s.cut.Load() {
+		_ = deadline(past) // that of an abort, which may have come meanwhile
+	}
+	return err
+}
+
+// past makes whatever waits end.
+var past = time.Unix(1, 0)
 
 // lost puts yamux's errors into the words of a connection. None is an io.EOF: yamux wraps the one that ended
 // the session into what it says of the streams that were cut by that.
@@ -83,7 +122,7 @@ func (s *muxStream) abort(code Code) {
 		return
 	}
 	// A reset alone does not wake a Write that waits for the session's queue.
-	_ = s.SetDeadline(time.Unix(1, 0)) // always nil
+	_ = s.SetDeadline(past) // always nil
 	s.resets.send(s.Stream, code)
 }
 

@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -66,22 +65,6 @@ func (p *peer) takeIdle() *lane {
 		if l.generation == generation && quiet(l.conn.raw.Conn) {
 			return l
 		}
-		p.drop(l)
-	}
-}
-
-// suspect ends the idle lanes when nobody answers at the address any more: a stream that took one would hang, and
-// the address would seem to be back. A handshake that is refused says nothing about them.
-func (p *peer) suspect(err error) {
-	dial, ok := errors.AsType[*DialError](err)
-	if !ok || dial.Step != StepConnect && !errors.Is(err, context.DeadlineExceeded) {
-		return
-	}
-	p.mu.Lock()
-	idle := p.idle
-	p.idle = nil
-	p.mu.Unlock()
-	for _, l := range idle {
 		p.drop(l)
 	}
 }

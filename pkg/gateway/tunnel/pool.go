@@ -143,7 +143,6 @@ func (p *Pool) Open(ctx context.Context, gw Gateway, h wire.Header) (Stream, err
 			break // it says nothing about the address
 		}
 		peer.failedAt.Store(p.deps.Now().UnixNano())
-		peer.suspect(err)
 	}
 	return nil, last
 }

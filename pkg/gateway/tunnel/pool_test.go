@@ -11,7 +11,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -368,59 +367,6 @@ func TestOneStreamAtATimeTriesAnAddressThatFailed(t *testing.T) {
 	}
 	if n := len(tries); n != 1 {
 		t.Errorf("%d streams try the address", n)
-	}
-}
-
-// An address that answers nobody any more may have lanes that look idle. A stream would be lost on one.
-func TestIdleLanesEndWhenTheirAddressAnswersNobody(t *testing.T) {
-	for name, c := range map[string]struct {
-		err  error
-		keep int
-	}{
-		"nobody listens":         {&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 0},
-		"nobody answers":         {context.DeadlineExceeded, 0},
-		"a handshake is refused": {nil, 3}, // as an ingress does that has too many
-	} {
-		t.Run(name, func(t *testing.T) {
-			i := newIngress(t)
-			dials := make(chan chan struct{})
-			var failing atomic.Bool
-			e := newEgress(t, Options{Lanes: 10}, Dependencies{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-				if !failing.Load() {
-					return (&net.Dialer{}).DialContext(ctx, network, address)
-				}
-				goOn := make(chan struct{})
-				dials <- goOn
-				<-goOn
-				if c.err != nil {
-					return nil, c.err
-				}
-				near, far := net.Pipe()
-				far.Close()
-				return near, nil
-			}}, i)
-			streams := []Stream{e.dial(), e.dial(), e.dial()}
-			failing.Store(true)
-			failed := make(chan error, 1)
-			go func() {
-				_, err := e.Open(t.Context(), e.gateway, target)
-				failed <- err
-			}()
-			goOn := soon(t, "the attempt", dials)
-			for _, s := range streams {
-				roundTrip(t, s, pattern(10))
-			}
-			if c := e.count(); c != (counts{lanes: 4, idle: 3}) {
-				t.Errorf("counted is %+v", c)
-			}
-			close(goOn)
-			if err := soon(t, "the outcome", failed); err == nil {
-				t.Error("it did not fail")
-			}
-			if n := e.count(); n != (counts{lanes: c.keep, idle: c.keep}) {
-				t.Errorf("counted is %+v", n)
-			}
-		})
 	}
 }
 

@@ -28,8 +28,8 @@ func (i Incoming) Refuse(code Code) { i.refuse(code) }
 type ServeOptions struct {
 	// HeaderTimeout is for a header once its first byte has come; on Linkerd's wire, for all of it.
 	HeaderTimeout time.Duration
-	// IdleTimeout is how long a lane may wait for its next stream. It must be longer than that of the
-	// other end, which is the one to close.
+	// IdleTimeout is how long a lane or mux may wait for its next stream; for the first one it is HeaderTimeout. It
+	// must be longer than that of the other end, which is the one to close.
 	IdleTimeout time.Duration
 	// MaxStreams is how many streams a mux may carry at a time.
 	MaxStreams int

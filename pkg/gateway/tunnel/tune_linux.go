@@ -16,6 +16,9 @@ const unsentLimit = 128 << 10
 // comes too soon after another (tcp_invalid_ratelimit), and the next may be two minutes away.
 const unansweredProbes = 3
 
+// stateClosed is TCP_CLOSE of Linux.
+const stateClosed = 7
+
 // tune sets what the kernel allows; a connection without these options works, only less well.
 func tune(conn net.Conn) {
 	_ = control(conn, func(fd int) {
@@ -32,6 +35,7 @@ func sound(conn net.Conn) (heard sounding, ok bool) {
 		}
 		ok = true
 		heard.waiting = info.Probes >= unansweredProbes || info.Unacked > 0 && info.Last_data_sent < info.Last_ack_recv
+		heard.closed = info.State == stateClosed
 		heard.answered = time.Duration(info.Last_ack_recv) * time.Millisecond
 	})
 	return heard, ok && done

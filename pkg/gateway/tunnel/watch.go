@@ -81,6 +81,15 @@ func (w *watch) stop() {
 	}
 }
 
+// gone says whether the connection is no more, whoever ended it.
+func (w *watch) gone() bool {
+	if w == nil {
+		return false
+	}
+	heard, ok := sound(w.raw)
+	return !ok || heard.closed
+}
+
 // gaveUp says whether the watch ended the connection.
 func (w *watch) gaveUp() bool { return w != nil && w.dead.Load() }
 
@@ -90,6 +99,8 @@ type sounding struct {
 	waiting bool
 	// answered is for how long no acknowledgement has come.
 	answered time.Duration
+	// closed is set when there is no connection any more: we never end ours, so it was reset or has timed out.
+	closed bool
 }
 
 // silence is for how long the other end has owed an answer.

@@ -92,6 +92,27 @@ func TestTheWatchEndsAConnectionWhoseOtherEndIsGoneAndNoOther(t *testing.T) {
 	}
 }
 
+// A client that has vanished may be one to which nothing is to be sent: only the kernel's probes find out.
+func TestAClientToWhichNothingIsSentIsProbed(t *testing.T) {
+	_, server := tlsPair(t)
+	raw, err := server.raw.Conn.(syscall.Conn).SyscallConn()
+	must(t, err)
+	longest := 0
+	must(t, raw.Control(func(fd uintptr) {
+		option := func(name int) int {
+			v, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, name)
+			if err != nil {
+				t.Error(err)
+			}
+			return v
+		}
+		longest = option(unix.TCP_KEEPIDLE) + option(unix.TCP_KEEPINTVL)*option(unix.TCP_KEEPCNT)
+	}))
+	if longest != 20 {
+		t.Errorf("it is noticed after %d s, want 20", longest)
+	}
+}
+
 func TestAWatchThatWasStoppedDoesNothing(t *testing.T) {
 	near, far := tcpPair(t)
 	blackhole(t, far)

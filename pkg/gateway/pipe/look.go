@@ -1,0 +1,117 @@
+package pipe
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// lookInterval is how often pipes are looked at for sides that are gone while nobody reads them.
+	lookInterval = 5 * time.Second
+	// leftLooks is for how many looks, a minute, a side may take nothing of what one that is gone has left for it.
+	leftLooks = 12
+)
+
+// Pipes are those of one owner. The zero value is ready, and must not be copied once it is used.
+//
+// Who reads a side is told when it is reset; but nobody does while the other side takes nothing, or once the
+// side has ended its direction. So the sides that nobody reads are asked every now and then, all
+// of them by one timer: one for each pipe, or a deadline for each write, would cost idle or busy streams.
+type Pipes struct {
+	// Interval is how often; 5 seconds when zero. It is set before the first Join.
+	Interval time.Duration
+
+	mu   sync.Mutex
+	open map[*joint]struct{}
+	// timer calls look. It is armed while there are pipes, and while a look is under way.
+	timer *time.Timer
+	armed bool
+}
+
+func (p *Pipes) begin(j *joint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		p.open = map[*joint]struct{}{}
+	}
+	p.open[j] = struct{}{}
+	if !p.armed {
+		p.arm()
+	}
+}
+
+// arm has the next look come; the caller holds p.mu.
+func (p *Pipes) arm() {
+	interval := p.Interval
+	if interval == 0 {
+		interval = lookInterval
+	}
+	p.armed = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(interval, p.look)
+	} else {
+		p.timer.Reset(interval)
+	}
+}
+
+func (p *Pipes) end(j *joint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, j)
+	if len(p.open) == 0 && p.timer.Stop() {
+		p.armed = false
+	}
+}
+
+// look asks the sides that nobody reads whether they are gone.
+func (p *Pipes) look() {
+	for _, j := range p.unread() {
+		j.look(&j.up, &j.down)
+		j.look(&j.down, &j.up)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.armed = len(p.open) > 0; p.armed {
+		p.arm()
+	}
+}
+
+// unread lists the pipes with a side that nobody reads.
+func (p *Pipes) unread() (some []*joint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for j := range p.open {
+		if !j.up.reads() || !j.down.reads() {
+			some = append(some, j)
+		}
+	}
+	return some
+}
+
+// reads says whether somebody waits for a direction's side to say something, and so is told when it is gone.
+func (w *way) reads() bool { return w.turns.Load()%2 == 1 }
+
+// look ends the pipe if the side where w begins is gone without anybody's notice; back is the other direction.
+func (j *joint) look(w, back *way) {
+	turns := w.turns.Load()
+	if turns%2 == 1 {
+		return
+	}
+	err := w.from.Gone()
+	if err == nil {
+		return
+	}
+	// A side that got its end lacks nothing, and may have sent all it had before it left. What has come of
+	// that is for the other side to take, which may take its time but not for ever.
+	if back.ending.Load() {
+		if turns != w.seen {
+			w.seen, w.still = turns, 0
+		}
+		if w.still++; w.still <= leftLooks {
+			return
+		}
+	}
+	at := w.side.other()
+	j.fail(at, fmt.Errorf("the %s is gone: %w", at, err))
+}
