@@ -109,6 +109,7 @@ const (
 	GatewayClientsEgress = "egress"
 	// AnnotationEgressPorts on a mirror is the egress port that was given to each of its TCP ports, as
 	// <service port>=<egress port> in ascending order of service ports: "80=20001,443=20002".
+	// Its slices that lead to the egress carry it too: they are what proves it.
 	AnnotationEgressPorts = "linkspan.io/egress-ports"
 	// AnnotationAllowedClients on an exported Service narrows who may call it through the gateway: TLS
 	// identities separated by commas, exact or with a leading "*.". Without it every verified client may.

@@ -81,6 +81,8 @@ const (
 	ReasonLimitReached         = "LimitReached"
 	ReasonQuotaExceeded        = "QuotaExceeded"
 	ReasonRejected             = "Rejected"
+	// ReasonGatewayIdentityMissing: the Link's clients go through our egress, and it names no gatewayIdentity.
+	ReasonGatewayIdentityMissing = "GatewayIdentityMissing"
 	// ReasonEgressMissing: the Link's clients go through our egress, and no egress pod is known.
 	ReasonEgressMissing = "EgressMissing"
 	// ReasonEgressPortsExhausted: no port is free in the range that the egress listens on.

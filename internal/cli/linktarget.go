@@ -97,7 +97,9 @@ func (o *linkOptions) readGateway(ctx context.Context, streams Streams, c client
 		return nil, fmt.Errorf("gateway %s: %w", key, err)
 	}
 	if spec.Identity == "" {
-		streams.note("The gateway's Service has no annotation %s: clients in a mesh cannot verify the gateway.", v1alpha3.AnnotationGatewayIdentity)
+		streams.note("The gateway's Service has no annotation %s: clients in a mesh cannot verify the gateway, and clients that go through the egress get nowhere, "+
+			"because the egress dials no gateway that it cannot verify. Annotate the Service with the name in the gateway's certificate and link again, "+
+			"or set gatewayIdentity in the Link.", v1alpha3.AnnotationGatewayIdentity)
 	}
 	return spec, nil
 }

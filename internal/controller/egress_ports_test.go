@@ -62,8 +62,7 @@ func TestEgressPortsOutlastTheController(t *testing.T) {
 	}
 }
 
-// What somebody writes over the ports of a mirror is put back; and where the controller did not see which
-// of two mirrors had a port first, the older has it and the other gets a new one.
+// What somebody writes over the ports of a mirror is put back, also what is written while no controller runs.
 func TestEgressPortThatTwoMirrorsClaim(t *testing.T) {
 	p := sharedPair(t)
 	gateway(t, gatewayAddress)
@@ -151,4 +150,41 @@ func TestEgressPortsRunOut(t *testing.T) {
 	}
 	rig.ExpectSlices(t, p.source, p.apps, "three-east", onlyReady(egressPod1))
 	p.expectCounts(t, key, v1alpha3.ServiceCounts{Exported: 2, Mirrored: 2})
+}
+
+// SEC-4: who may write Services takes no port, and uses none up: what counts is on the slices, which only the
+// controller writes. Services that are older than the mirror, and look more or less like one, claim all ports
+// before it is made, and its own port while no controller runs.
+func TestEgressPortsThatServicesOfOthersClaim(t *testing.T) {
+	p := sharedPair(t)
+	gateway(t, gatewayAddress)
+	p.egress(t, egressPod1)
+	evil := p.source.Namespace(t)
+	claims := rig.WithAnnotation(v1alpha3.AnnotationEgressPorts, "80=20000,81=20001,82=20002")
+	ports := rig.WithPorts(rig.Port("a", 80), rig.Port("b", 81), rig.Port("c", 82))
+	mirrored := rig.WithLabel(v1alpha3.LabelMirroredService, "true")
+	rig.Create(t, p.source,
+		rig.Service(evil, "none", mirrored, claims, ports),
+		rig.Service(evil, "web-nowhere", mirrored, claims, ports, rig.WithLabel(v1alpha3.LabelClusterName, "nowhere"),
+			rig.WithAnnotation(v1alpha3.AnnotationRemoteServiceFQName, "web."+evil+".svc.cluster.local")))
+	younger(t)
+	p.export(t, "web", v1alpha3.ExportedGateway)
+	p.link(t, "east", throughGateway())
+	small := func(o *Options) { o.Mirror.EgressPorts = "20000-20002" }
+	first := p.run(t, throughEgress, small)
+	p.expectAllReady(t, "east", 1)
+	web := rig.ExpectService(t, p.source, p.apps, "web-east")
+	first.stop(t)
+
+	stolen := rig.WithAnnotation(v1alpha3.AnnotationEgressPorts, web.Annotations[v1alpha3.AnnotationEgressPorts])
+	rig.Update(t, p.source, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: evil, Name: "web-nowhere"}}, stolen)
+	rig.Update(t, p.source, p.service("web-east"), rig.WithAnnotation(v1alpha3.AnnotationEgressPorts, "80=20099"))
+	p.export(t, "api", v1alpha3.ExportedGateway)
+	p.run(t, throughEgress, small)
+	p.expectAllReady(t, "east", 2)
+	has := rig.HasAnnotation(v1alpha3.AnnotationEgressPorts, web.Annotations[v1alpha3.AnnotationEgressPorts])
+	web = rig.ExpectService(t, p.source, p.apps, "web-east", has, rig.IsStill(web))
+	rig.ExpectSlices(t, p.source, p.apps, "web-east", leadsTo(web))
+	api := rig.ExpectService(t, p.source, p.apps, "api-east")
+	rig.ExpectSlices(t, p.source, p.apps, "api-east", leadsTo(api))
 }

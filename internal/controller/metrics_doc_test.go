@@ -15,6 +15,7 @@ import (
 	"github.com/linkspan/linkspan/pkg/gateway/certs"
 	"github.com/linkspan/linkspan/pkg/gateway/egress"
 	"github.com/linkspan/linkspan/pkg/gateway/exports"
+	"github.com/linkspan/linkspan/pkg/gateway/policy"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	"github.com/linkspan/linkspan/pkg/link/remote"
 	"github.com/linkspan/linkspan/pkg/mirror"
@@ -48,6 +49,7 @@ func TestMetricsReferenceIsCurrent(t *testing.T) {
 	certs.NewMetrics(&gateway, "gateway")
 	egress.NewMetrics(&gateway)
 	exports.NewMetrics(&gateway)
+	policy.NewMetrics(&gateway)
 	stream.NewMetrics(&gateway)
 
 	doc := metricsHeader + describeMetrics(t, controller) + gatewayHeader + describeMetrics(t, gateway)
@@ -94,7 +96,7 @@ func describeMetrics(t *testing.T, all collectors) string {
 func kindOf(t *testing.T, c prometheus.Collector) string {
 	t.Helper()
 	switch c.(type) {
-	case *prometheus.GaugeVec, prometheus.Gauge:
+	case *prometheus.GaugeVec, prometheus.Gauge, *mirror.PortGauges:
 		return "gauge"
 	case *prometheus.CounterVec, prometheus.Counter:
 		return "counter"

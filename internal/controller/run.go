@@ -186,7 +186,7 @@ func connectParts(ctx context.Context, mgr ctrl.Manager, opts Options, log logr.
 		Gateways: gateways, Egress: pods, Events: mgr.GetEventRecorder("linkspan"), Metrics: mirror.NewMetrics(opts.registry()),
 		Status: status.Changed, Elected: mgr.Elected(), Now: time.Now,
 	})
-	status.Connections, status.Mirrors, status.Gateway = connections, mirrors.Report, gatewayReport(gateways)
+	status.Connections, status.Mirrors, status.Gateway = connections, mirrors.Report, gatewayReport(gateways, mirrors.LacksIdentity)
 
 	controller := &remote.Controller{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: opts.Namespace, Links: links, Connections: connections,
@@ -221,10 +221,10 @@ func localIdentity(live client.Reader) func(context.Context) (types.UID, error) 
 	}
 }
 
-func gatewayReport(g *probe.Gateways) func(link.Name) remote.GatewayReport {
+func gatewayReport(g *probe.Gateways, lacksIdentity func(link.Name) bool) func(link.Name) remote.GatewayReport {
 	return func(n link.Name) remote.GatewayReport {
 		addresses, _ := g.Addresses(n)
-		var out remote.GatewayReport
+		out := remote.GatewayReport{NoIdentity: lacksIdentity(n)}
 		for _, a := range addresses {
 			text := a.IP.String()
 			if a.Name != "" {

@@ -2,16 +2,18 @@ package mirror
 
 import (
 	"context"
+	"maps"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
 	"github.com/linkspan/linkspan/pkg/mirror/plan"
+	"github.com/linkspan/linkspan/pkg/mirror/ports"
 )
 
 // Egress is what is known of our egress in the local cluster.
@@ -61,8 +63,7 @@ func (r *Reconciler) egressOf(ctx context.Context, mirror types.NamespacedName, 
 // portsOf gives a mirror the egress ports that it is going to need, or takes back those that it had.
 func (r *Reconciler) portsOf(mirror types.NamespacedName, in *plan.Input) {
 	if needed := plan.EgressPortsNeeded(*in); len(needed) > 0 {
-		given, ok := r.ports.Assign(mirror, in.Link.Cluster, createdAt(in.Local.Service), needed)
-		in.Egress.Ports, in.Egress.Exhausted = given, !ok
+		in.Egress.Ports, in.Egress.Lacks = r.ports.Assign(mirror, in.Link.Cluster, needed)
 		return
 	}
 	// A mirror that is kept keeps its ports, whatever is in its way.
@@ -88,13 +89,6 @@ func toldPorts(svc *corev1.Service) string {
 	return svc.Annotations[v1alpha3.AnnotationEgressPorts]
 }
 
-func createdAt(svc *corev1.Service) time.Time {
-	if svc == nil {
-		return time.Time{}
-	}
-	return svc.CreationTimestamp.Time
-}
-
 // EgressChanged wakes the mirrors that lead to our egress, like a change of their gateway: traffic may be
 // going nowhere.
 func (r *Reconciler) EgressChanged() {
@@ -106,14 +100,44 @@ func (r *Reconciler) EgressChanged() {
 	}
 }
 
-// claimed is told of a mirror's egress ports, and wakes those that claim the same.
-func (r *Reconciler) claimed(ctx context.Context, obj any) {
-	svc, ok := obj.(*corev1.Service)
+// claimed is told of a slice that changed, nil for none, and so which egress ports a mirror has. What the
+// mirror itself says of its ports is not asked: more people may write Services than slices.
+func (r *Reconciler) claimed(ctx context.Context, old, obj any) {
+	before, after := provedBy(old), provedBy(obj)
+	if before == after {
+		return // the usual case: its endpoints changed
+	}
+	if before.Mirror != after.Mirror && before.Mirror.Name != "" {
+		r.see(ctx, before.Mirror)
+	}
+	if after.Mirror.Name != "" {
+		r.see(ctx, after.Mirror)
+	}
+}
+
+// provedBy is empty where a slice does not lead to the egress.
+func provedBy(obj any) link.EgressProof {
+	slice, ok := last(obj).(*discoveryv1.EndpointSlice)
 	if !ok {
+		return link.EgressProof{}
+	}
+	proof, ok := link.ProvesEgress(slice)
+	if !ok {
+		return link.EgressProof{}
+	}
+	return proof
+}
+
+// see reads what the slices of a mirror say of its egress ports, and wakes the mirrors that claim the same.
+func (r *Reconciler) see(ctx context.Context, mirror types.NamespacedName) {
+	var list discoveryv1.EndpointSliceList
+	if err := r.client.List(ctx, &list, client.InNamespace(mirror.Namespace), client.MatchingFields{sliceService: mirror.Name}); err != nil {
+		if ctx.Err() == nil {
+			r.log.Error(err, "Reading the slices of a mirror from the cache failed: its egress ports are not known", "mirror", mirror.String())
+		}
 		return
 	}
-	says := plan.ParseEgressPorts(svc.Annotations[v1alpha3.AnnotationEgressPorts]).Of(svc.Spec.Ports)
-	for _, rival := range r.ports.See(client.ObjectKeyFromObject(svc), svc.CreationTimestamp.Time, says) {
+	for _, rival := range r.ports.See(mirror, seenIn(list.Items)) {
 		var other corev1.Service
 		// One that the cache does not hold is being made, and looked at once it is.
 		if err := r.client.Get(ctx, rival, &other); err != nil {
@@ -125,17 +149,43 @@ func (r *Reconciler) claimed(ctx context.Context, obj any) {
 	}
 }
 
-// unclaimed is told of a mirror that is gone.
+// seenIn is what the slices of one mirror say of its egress ports.
+func seenIn(found []discoveryv1.EndpointSlice) ports.Seen {
+	seen := ports.Seen{Ports: plan.EgressPorts{}}
+	for i := range found {
+		proof, ok := link.ProvesEgress(&found[i])
+		if !ok {
+			continue
+		}
+		seen.Cluster = proof.Cluster
+		if made := found[i].CreationTimestamp.Time; seen.Since.IsZero() || made.Before(seen.Since) {
+			seen.Since = made
+		}
+		maps.Copy(seen.Ports, plan.ParseEgressPorts(proof.Ports))
+	}
+	return seen
+}
+
+// unclaimed is told of a mirror that is gone. What its slices lead to stays its own until they are gone too.
 func (r *Reconciler) unclaimed(obj any) {
 	if svc, ok := last(obj).(*corev1.Service); ok {
-		r.ports.Gone(client.ObjectKeyFromObject(svc))
+		r.ports.Release(client.ObjectKeyFromObject(svc))
 	}
 }
 
 // portFreed wakes the services that wait for a free port of the egress. It has to rest first, and how long
 // is what they find out now.
 func (r *Reconciler) portFreed() {
-	r.queue.add(bulk, r.outcomes.with(v1alpha3.ReasonEgressPortsExhausted)...)
+	if waiting := r.outcomes.takePortless(); len(waiting) > 0 {
+		r.queue.add(bulk, waiting...)
+	}
+}
+
+// LacksIdentity says whether a Link's clients go through our egress, which dials no gateway without an
+// identity, and the Link names none.
+func (r *Reconciler) LacksIdentity(name link.Name) bool {
+	l, ok := r.links.Get(name)
+	return ok && l.Gateway != nil && l.Gateway.Identity == "" && r.clientsOf(l) == link.ClientsEgress
 }
 
 // meshes are the namespaces that a Linkerd control plane runs in.

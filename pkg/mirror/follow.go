@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -17,19 +18,23 @@ import (
 // follow keeps what is remembered of mirrors and namespaces in step with the cache.
 func (r *Reconciler) follow(ctx context.Context, c cache.Cache, namespace client.Object) (remembered, error) {
 	services, err := handle(ctx, c, &corev1.Service{}, toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) {
-			r.index(obj, r.locals.add)
-			r.claimed(ctx, obj)
-		},
+		AddFunc: func(obj any) { r.index(obj, r.locals.add) },
 		UpdateFunc: func(old, obj any) {
 			r.index(old, r.locals.remove)
 			r.index(obj, r.locals.add)
-			r.claimed(ctx, obj)
 		},
 		DeleteFunc: func(obj any) {
 			r.index(obj, r.locals.remove)
 			r.unclaimed(obj)
 		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices, err := handle(ctx, c, &discoveryv1.EndpointSlice{}, toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { r.claimed(ctx, nil, obj) },
+		UpdateFunc: func(old, obj any) { r.claimed(ctx, old, obj) },
+		DeleteFunc: func(obj any) { r.claimed(ctx, obj, nil) },
 	})
 	if err != nil {
 		return nil, err
@@ -42,8 +47,8 @@ func (r *Reconciler) follow(ctx context.Context, c cache.Cache, namespace client
 	if err != nil {
 		return nil, err
 	}
-	r.indexed = services.HasSynced
-	return remembered{services, namespaces}, nil
+	r.indexed = func() bool { return services.HasSynced() && slices.HasSynced() }
+	return remembered{services, slices, namespaces}, nil
 }
 
 func handle(ctx context.Context, c cache.Cache, kind client.Object, funcs toolscache.ResourceEventHandlerFuncs) (toolscache.ResourceEventHandlerRegistration, error) {

@@ -20,6 +20,7 @@ type Metrics struct {
 	repairs     *prometheus.CounterVec
 	held        *prometheus.GaugeVec
 	propagation *prometheus.HistogramVec
+	egressPorts *PortGauges
 }
 
 // NewMetrics registers the metrics with reg.
@@ -52,7 +53,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{clusterLabel}),
 	}
-	reg.MustRegister(m.mirrors, m.services, m.writes, m.repairs, m.held, m.propagation)
+	m.egressPorts = newPortGauges()
+	reg.MustRegister(m.mirrors, m.services, m.writes, m.repairs, m.held, m.propagation, m.egressPorts)
 	return m
 }
 

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 
@@ -21,6 +22,8 @@ type outcomes struct {
 	mu     sync.Mutex
 	byLink map[link.Name]map[remote.ServiceKey]*record
 	errs   map[link.Name]string
+	// portless are the services that wait for a free port of the egress and were not woken since they did.
+	portless map[Key]struct{}
 }
 
 // record is the last outcome of one service.
@@ -45,7 +48,7 @@ type way struct {
 }
 
 func newOutcomes() *outcomes {
-	return &outcomes{byLink: map[link.Name]map[remote.ServiceKey]*record{}, errs: map[link.Name]string{}}
+	return &outcomes{byLink: map[link.Name]map[remote.ServiceKey]*record{}, errs: map[link.Name]string{}, portless: map[Key]struct{}{}}
 }
 
 // set records an outcome and returns the one before, with changed = false when they are equal.
@@ -64,6 +67,11 @@ func (o *outcomes) set(k Key, out plan.Outcome, failing bool) (before plan.Outco
 		}
 		r = &record{told: map[string]string{}}
 		services[k.service()] = r
+	}
+	if out.Reason == v1alpha3.ReasonEgressPortsExhausted {
+		o.portless[k] = struct{}{}
+	} else {
+		delete(o.portless, k)
 	}
 	before, changed = r.Outcome, r.Outcome != out || r.failing != failing
 	r.Outcome, r.failing = out, failing
@@ -136,18 +144,13 @@ func (o *outcomes) waitingIn(namespace string) []Key {
 	return out
 }
 
-// with lists the services whose last outcome has a reason.
-func (o *outcomes) with(reason string) []Key {
+// takePortless lists the services that wait for a free port of the egress, each once until it has been looked
+// at: when ten thousand mirrors go at once, what their ports cost must not depend on how many wait.
+func (o *outcomes) takePortless() []Key {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var out []Key
-	for name, services := range o.byLink {
-		for s, r := range services {
-			if r.Reason == reason {
-				out = append(out, Key{Link: name, Namespace: s.Namespace, Name: s.Name})
-			}
-		}
-	}
+	out := slices.Collect(maps.Keys(o.portless))
+	clear(o.portless)
 	return out
 }
 
@@ -155,6 +158,7 @@ func (o *outcomes) forget(name link.Name) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.byLink, name)
+	maps.DeleteFunc(o.portless, func(k Key, _ struct{}) bool { return k.Link == name })
 	delete(o.errs, name)
 }
 

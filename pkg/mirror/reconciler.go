@@ -93,6 +93,7 @@ func NewReconciler(opts Options, d Dependencies) *Reconciler {
 		elected: d.Elected, meshes: newMeshes(),
 	}
 	r.ports = ports.New(opts.ports, opts.MaxEgressPorts, opts.EgressPortHold, d.Now, r.portFreed)
+	r.metrics.egressPorts.usage.Store(new(r.ports.Usage))
 	r.queue.opened = func() {
 		for _, l := range r.links.All() {
 			r.LinkChanged(l.Name)

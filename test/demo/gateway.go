@@ -135,7 +135,7 @@ func (s *stage) letEgressRead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.west.Grant(ctx, user, readRule(services())); err != nil {
+	if err := s.west.Grant(ctx, user, readRule(services()), readRule(endpointSlices())); err != nil {
 		return err
 	}
 	meta := metav1.ObjectMeta{Namespace: linksNamespace, Name: egressAccount}

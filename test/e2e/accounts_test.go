@@ -26,7 +26,7 @@ func rightsOf(account string) rights {
 		return rights{everywhere: []rbacv1.PolicyRule{rule(core, "services", read), rule(slices, "endpointslices", read)}}
 	case egressAccount:
 		return rights{
-			everywhere: []rbacv1.PolicyRule{rule(core, "services", read)},
+			everywhere: []rbacv1.PolicyRule{rule(core, "services", read), rule(slices, "endpointslices", read)},
 			athome:     []rbacv1.PolicyRule{rule(ours, "links", read)},
 		}
 	case remoteAccount:

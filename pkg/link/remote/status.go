@@ -18,6 +18,8 @@ type GatewayReport struct {
 	Addresses []v1alpha3.GatewayAddressStatus
 	// Problem is what is wrong beside the addresses, such as a name that does not resolve.
 	Problem string
+	// NoIdentity is true where our egress is to dial the gateway and the Link names nobody to verify.
+	NoIdentity bool
 }
 
 // MirrorReport is what the mirror controller says of a Link's services.
@@ -100,7 +102,7 @@ func status(o observed, now metav1.Time) v1alpha3.LinkStatus {
 	counts := o.mirrors.Counts
 	out := v1alpha3.LinkStatus{
 		Conditions: conditions, ObservedGeneration: o.generation, Services: &counts,
-		Target: o.previous.Target, Gateway: fit(o.gateway.Addresses), LastError: shown(lastError(o), maxMessage),
+		Target: o.previous.Target, Gateway: fit(lastKnown(o)), LastError: shown(lastError(o), maxMessage),
 		MirrorServices:    keepTransitions(o.mirrors.Services, o.previous.MirrorServices, now),
 		FederatedServices: o.previous.FederatedServices,
 	}
@@ -203,6 +205,10 @@ func gatewayReady(o observed) verdict {
 	if o.entry.usable && o.entry.link.Gateway == nil {
 		return verdict{metav1.ConditionTrue, v1alpha3.ReasonNoGateway, "the Link has no gateway: only pod-to-pod mirrors work"}
 	}
+	if o.gateway.NoIdentity {
+		return verdict{metav1.ConditionFalse, v1alpha3.ReasonGatewayIdentityMissing, "the Link has no gatewayIdentity, and the egress dials no gateway that it cannot verify: " +
+			"set spec.gatewayIdentity to the name in the gateway's certificate"}
+	}
 	alive, dead, problem := o.gateway.tally()
 	total := len(o.gateway.Addresses)
 	switch {
@@ -267,6 +273,20 @@ func lastError(o observed) string {
 	default:
 		return o.previous.LastError
 	}
+}
+
+// lastKnown are the gateway's addresses. While none is found, because names do not resolve since we started, they
+// are those that were known before, without a verdict: as mirrors keep their endpoints, egresses, which go by
+// the status, keep where these lead.
+func lastKnown(o observed) []v1alpha3.GatewayAddressStatus {
+	if len(o.gateway.Addresses) > 0 || !o.entry.usable || o.entry.link.Gateway == nil {
+		return o.gateway.Addresses
+	}
+	kept := slices.Clone(o.previous.Gateway)
+	for i := range kept {
+		kept[i].State, kept[i].LastError = "Unknown", o.gateway.Problem
+	}
+	return kept
 }
 
 // fit bounds what the probes met.

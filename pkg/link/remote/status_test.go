@@ -155,11 +155,12 @@ func TestStatusOfLinkAndCredentials(t *testing.T) {
 	}
 }
 
+func address(a, state, problem string) v1alpha3.GatewayAddressStatus {
+	return v1alpha3.GatewayAddressStatus{Address: a, State: state, LastError: problem}
+}
+
 func TestStatusOfConnectionAndGateway(t *testing.T) {
 	t.Parallel()
-	address := func(a, state, problem string) v1alpha3.GatewayAddressStatus {
-		return v1alpha3.GatewayAddressStatus{Address: a, State: state, LastError: problem}
-	}
 	for name, c := range map[string]statusCase{
 		"the first attempt is under way": {
 			change: func(o *observed) { o.connection = Report{} },
@@ -213,11 +214,51 @@ func TestStatusOfConnectionAndGateway(t *testing.T) {
 			want:   conditions("Ready", "Unknown Unknown", "GatewayReady", "Unknown Unknown"),
 			says:   map[string]string{"GatewayReady": "no such host"},
 		},
+		"our egress is to dial it and cannot verify it (GW-10)": {
+			change: func(o *observed) { o.gateway.NoIdentity = true },
+			want:   conditions("Ready", "False GatewayIdentityMissing", "GatewayReady", "False GatewayIdentityMissing"),
+			says:   map[string]string{"GatewayReady": "set spec.gatewayIdentity", "Ready": "set spec.gatewayIdentity"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.check(t)
 		})
+	}
+}
+
+// LESSON-3, LESSON-29: a restart that finds no address yet takes none away: mirrors keep their endpoints, and
+// egresses dial what the status lists.
+func TestStatusKeepsGatewayAddressesOverARestart(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*observed)
+		want   []v1alpha3.GatewayAddressStatus
+	}{
+		"its name does not resolve": {
+			change: func(o *observed) { o.gateway = GatewayReport{Problem: "dns: no such host"} },
+			want:   []v1alpha3.GatewayAddressStatus{address("a", "Unknown", "dns: no such host"), address("b", "Unknown", "dns: no such host")},
+		},
+		"it was not looked up yet": {
+			change: func(o *observed) { o.gateway = GatewayReport{} },
+			want:   []v1alpha3.GatewayAddressStatus{address("a", "Unknown", ""), address("b", "Unknown", "")},
+		},
+		"one is found": {
+			change: func(o *observed) {
+				o.gateway.Addresses = []v1alpha3.GatewayAddressStatus{address("c", "Unknown", "")}
+			},
+			want: []v1alpha3.GatewayAddressStatus{address("c", "Unknown", "")},
+		},
+		"the Link has no gateway any more": {
+			change: func(o *observed) { o.entry.link.Gateway, o.gateway = nil, GatewayReport{} },
+		},
+	} {
+		o := healthy()
+		o.previous.Gateway = []v1alpha3.GatewayAddressStatus{address("a", "Alive", ""), address("b", "Dead", "connect: refused")}
+		c.change(&o)
+		if diff := cmp.Diff(c.want, status(o, noon).Gateway); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

@@ -23,9 +23,21 @@ type Egress struct {
 	Pods []EgressPod
 	// Ports are the egress ports that this mirror has and no other.
 	Ports EgressPorts
-	// Exhausted is true when not all ports that EgressPortsNeeded asks for could be given.
-	Exhausted bool
+	// Lacks says why not all ports that EgressPortsNeeded asks for could be given.
+	Lacks EgressLimit
 }
+
+// EgressLimit is why a mirror cannot have the egress ports that it needs.
+type EgressLimit string
+
+// What can be in the way of egress ports.
+const (
+	EgressLimitNone EgressLimit = ""
+	// EgressLimitRange: no port of the whole range is free.
+	EgressLimitRange EgressLimit = "range"
+	// EgressLimitShare: the Link's mirrors have as many as those of one Link may have.
+	EgressLimitShare EgressLimit = "share"
+)
 
 // EgressPod is a pod of the egress as its EndpointSlice shows it.
 type EgressPod struct {
@@ -37,9 +49,9 @@ type EgressPod struct {
 
 // EgressPortsNeeded are the ports of a remote Service, ascending, for which its mirror needs an egress
 // port; none where it is not going to lead to the egress. Compute is to be given a port for each, or
-// else Egress.Exhausted.
+// else Egress.Lacks.
 func EgressPortsNeeded(in Input) []int32 {
-	in.Egress.Exhausted = false
+	in.Egress.Lacks = EgressLimitNone
 	p := newPass(in)
 	if in.Link.Deleting || p.remoteState() != Present || p.kindFor(p.mode()) != kindEgress || p.egressAwaited() || p.obstacle() != nil {
 		return nil
@@ -109,7 +121,7 @@ func (pod EgressPod) takesClients() bool { return pod.Ready && !pod.Terminating 
 // the queue holds each mirror once, however many changes it waits through; and no more writes are under
 // way than there are workers.
 func (p *pass) egressSlices(ports []corev1.ServicePort, remoteReady bool) []sliceIntent {
-	open := p.in.Link.Gateway != nil && GatewayReady(p.gatewayHealth(), p.egressWas(), remoteReady)
+	open := p.gatewayVerifiable() && GatewayReady(p.gatewayHealth(), p.egressWas(), remoteReady)
 	var v4, v6 []discoveryv1.Endpoint
 	for _, pod := range p.egressPods() {
 		endpoint := discoveryv1.Endpoint{
@@ -146,12 +158,18 @@ func orNil(text string) *string {
 // all slices do, but no gateway identity: whoever connects to a pod speaks no TLS to it. To Linkerd's
 // destination service that is an endpoint outside the mesh, of which it tells no identity and a proxy
 // expects none; the name only makes it the authority of requests, as it is through a gateway.
+//
+// They carry the mirror's annotation of its egress ports as well: whoever may write Services could write
+// that of a mirror, so it is the slices' that says which ports a mirror really has (SEC-4).
 func (p *pass) egressTemplate(ports []corev1.ServicePort, remoteReady bool) sliceIntent {
 	template := sliceIntent{annotations: map[string]string{
 		v1alpha3.AnnotationRemoteServiceFQName: p.fqName,
 		v1alpha3.AnnotationRemoteReady:         boolText(remoteReady),
 	}}
 	given := p.in.Egress.Ports.Of(ports)
+	if len(given) > 0 {
+		template.annotations[v1alpha3.AnnotationEgressPorts] = given.String()
+	}
 	for _, port := range ports {
 		// A port that another mirror claims with better right, or that has none yet, leads nowhere.
 		if egress, ok := given[port.Port]; ok {
@@ -268,11 +286,32 @@ func (p *pass) followEgress() {
 
 // egressExhausted is in the way of a mirror that cannot have a port for each of its ports.
 func (p *pass) egressExhausted() *obstacle {
-	if !p.in.Egress.Exhausted || p.kindFor(p.mode()) != kindEgress {
+	if p.in.Egress.Lacks == EgressLimitNone || p.kindFor(p.mode()) != kindEgress {
 		return nil
 	}
+	needed := len(p.in.Remote.Service.Spec.Ports)
+	if p.in.Egress.Lacks == EgressLimitShare {
+		return refused(v1alpha3.ReasonEgressPortsExhausted, "with the Service's %d ports the mirrors of Link %s would have more egress ports "+
+			"than those of one Link may have: raise --max-egress-ports of the controller, or export fewer services of this target through its gateway",
+			needed, p.in.Link.Name)
+	}
 	return refused(v1alpha3.ReasonEgressPortsExhausted, "the egress has no free port for each of the Service's %d ports: "+
-		"widen --egress-ports of the controller, or export fewer services through gateways", len(p.in.Remote.Service.Spec.Ports))
+		"widen --egress-ports of the controller, or export fewer services through gateways", needed)
+}
+
+// gatewayVerifiable says whether the egress can dial the Link's gateway: there is one, and a name to verify.
+func (p *pass) gatewayVerifiable() bool {
+	return p.in.Link.Gateway != nil && p.in.Link.Gateway.Identity != ""
+}
+
+// gatewayUnverifiable is in the way of a mirror that is to lead to the egress, which refuses every client
+// rather than take whoever answers for the gateway (GW-10).
+func (p *pass) gatewayUnverifiable() *obstacle {
+	if p.kindFor(p.mode()) != kindEgress || p.gatewayVerifiable() {
+		return nil
+	}
+	return refused(v1alpha3.ReasonGatewayIdentityMissing, "Link %s has no gatewayIdentity, and the egress dials no gateway that it cannot verify: "+
+		"set gatewayIdentity in the Link to the name in the gateway's certificate", p.in.Link.Name)
 }
 
 // warnOfEgress tells of an egress that the mirror needs and that is not there.

@@ -83,7 +83,7 @@ func TestEgressPortsNeeded(t *testing.T) {
 		"several ports, in order": {after: begun, change: func(in *plan.Input) {
 			in.Remote.Service.Spec.Ports = []corev1.ServicePort{{Name: "b", Port: 443}, {Name: "a", Port: 80, Protocol: corev1.ProtocolTCP}}
 		}, want: []int32{80, 443}},
-		"none was free the last time": {after: begun, change: func(in *plan.Input) { in.Egress.Exhausted = true }, want: []int32{80}},
+		"none was free the last time": {after: begun, change: func(in *plan.Input) { in.Egress.Lacks = plan.EgressLimitRange }, want: []int32{80}},
 		"a new mirror without pods":   {after: begun, change: func(in *plan.Input) { in.Egress.Pods = nil }, want: []int32{80}},
 		"through the mesh":            {after: begun, change: func(in *plan.Input) { in.Clients = link.ClientsMesh }},
 		"nobody said":                 {after: begun, change: func(in *plan.Input) { in.Clients = link.ClientsUnset }},

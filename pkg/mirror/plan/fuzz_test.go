@@ -347,7 +347,8 @@ func (w *world) podsUsable() bool {
 }
 
 // checkEgress: a slice that leads to the egress names pods that are listed, ready ones where the gateway
-// is alive and the remote service ready, and ports that are the mirror's; none names a gateway's identity,
+// is alive and can be verified and the remote service ready, and ports that are the mirror's, which its
+// annotation says as well (SEC-4); none names a gateway's identity,
 // and no mirror that serves otherwise leads to pods that its annotation has not told (MIR-12).
 func (w *world) checkEgress(p plan.Plan) {
 	was, before := false, false
@@ -368,9 +369,13 @@ func (w *world) checkEgress(p plan.Plan) {
 		if identity, ok := s.Annotations[v1alpha3.AnnotationRemoteGatewayIdentity]; ok {
 			w.t.Fatalf("slice %s names the identity %q", *s.Name, identity)
 		}
+		proved := slices.Collect(maps.Values(plan.ParseEgressPorts(s.Annotations[v1alpha3.AnnotationEgressPorts])))
 		for _, port := range s.Ports {
 			if !slices.Contains(slices.Collect(maps.Values(w.in.Egress.Ports)), uint16(*port.Port)) {
 				w.t.Fatalf("slice %s has port %d, which the mirror does not have", *s.Name, *port.Port)
+			}
+			if len(proved) != len(s.Ports) || !slices.Contains(proved, uint16(*port.Port)) {
+				w.t.Fatalf("slice %s leads to port %d, and proves %v", *s.Name, *port.Port, proved)
 			}
 		}
 		if own := w.in.Local.Service; own != nil && !before && own.Annotations[v1alpha3.AnnotationEgressPorts] !=
@@ -387,7 +392,7 @@ func (w *world) checkEgress(p plan.Plan) {
 func (w *world) checkPod(e discoveryv1ac.EndpointApplyConfiguration, remote, was bool) {
 	takes, listed := w.takesClients(e.Addresses[0])
 	health := w.gatewayHealth()
-	open := w.in.Link.Gateway != nil && remote && (health == plan.HealthAlive || (health == plan.HealthUnknown && was))
+	open := w.in.Link.Gateway != nil && w.in.Link.Gateway.Identity != "" && remote && (health == plan.HealthAlive || (health == plan.HealthUnknown && was))
 	ready, serving := *e.Conditions.Ready, *e.Conditions.Serving
 	switch {
 	case (ready || serving) && !open,

@@ -119,9 +119,12 @@ func (s *source) clients() link.Clients {
 // egress has pods in the local networks too, which is where they belong, and a port for each port that a
 // service can have, unless there were too few.
 func (s *source) egress() plan.Egress {
-	e := plan.Egress{Service: "linkerd-multicluster/linkspan-egress", Exhausted: s.one(12)}
+	e := plan.Egress{Service: "linkerd-multicluster/linkspan-egress"}
+	if s.one(12) {
+		e.Lacks = pick(s, plan.EgressLimitRange, plan.EgressLimitShare)
+	}
 	ports := pick(s, "80=20080,81=20081,82=20082", "80=20080,81=20081,82=20082", "80=20180,81=20080,82=20082")
-	if e.Exhausted {
+	if e.Lacks != plan.EgressLimitNone {
 		ports = pick(s, "80=20080", "")
 	}
 	e.Ports = plan.ParseEgressPorts(ports)

@@ -56,9 +56,9 @@ type caseGateway struct {
 
 // caseEgress is our own egress; its pods are ready unless they say otherwise.
 type caseEgress struct {
-	Pods      []casePod `json:"pods"`
-	Ports     string    `json:"ports"`
-	Exhausted bool      `json:"exhausted"`
+	Pods  []casePod        `json:"pods"`
+	Ports string           `json:"ports"`
+	Lacks plan.EgressLimit `json:"lacks"`
 }
 
 type casePod struct {
@@ -274,7 +274,7 @@ func (file caseIn) input(t *testing.T) plan.Input {
 }
 
 func (c caseEgress) input() plan.Egress {
-	egress := plan.Egress{Service: "linkerd-multicluster/linkspan-egress", Ports: plan.ParseEgressPorts(c.Ports), Exhausted: c.Exhausted}
+	egress := plan.Egress{Service: "linkerd-multicluster/linkspan-egress", Ports: plan.ParseEgressPorts(c.Ports), Lacks: c.Lacks}
 	for _, pod := range c.Pods {
 		// A pod that ends is not ready and still serves.
 		egress.Pods = append(egress.Pods, plan.EgressPod{

@@ -33,7 +33,7 @@ func (p *pass) obstacle() *obstacle {
 	if reason, message := Refusal(p.in.Link, p.in.Remote.Service); reason != "" {
 		return refused(reason, "%s", message)
 	}
-	for _, check := range []func() *obstacle{p.refusedName, p.refusedPlace, p.namespaceState, p.refusedCount, p.egressExhausted} {
+	for _, check := range []func() *obstacle{p.refusedName, p.refusedPlace, p.gatewayUnverifiable, p.namespaceState, p.refusedCount, p.egressExhausted} {
 		if o := check(); o != nil {
 			return o
 		}
@@ -49,7 +49,7 @@ func Refusal(l link.Link, svc *corev1.Service) (reason, message string) {
 	switch {
 	case mode == link.ModeNone:
 		return "", ""
-	case mirrored(svc):
+	case link.StandsForRemote(svc):
 		return v1alpha3.ReasonMirrorOfMirror, "the Service is itself a mirror or a federated service: " +
 			"export the Service that it stands for, from the cluster where that lives"
 	case svc.Spec.Type == corev1.ServiceTypeExternalName:
@@ -70,18 +70,6 @@ func Refusal(l link.Link, svc *corev1.Service) (reason, message string) {
 			v1alpha3.LabelExported, v1alpha3.ExportedGateway, l.Name, v1alpha3.ExportedRemoteDiscovery)
 	}
 	return refusedProtocol(svc)
-}
-
-func mirrored(svc *corev1.Service) bool {
-	for _, key := range [...]string{
-		v1alpha3.LabelMirroredService, v1alpha3.LabelClusterName,
-		v1alpha3.LabelHeadlessMirrorName, v1alpha3.LabelRemoteDiscovery,
-	} {
-		if _, ok := svc.Labels[key]; ok {
-			return true
-		}
-	}
-	return federated(svc)
 }
 
 func refusedProtocol(svc *corev1.Service) (reason, message string) {

@@ -26,8 +26,12 @@ type Allocator struct {
 
 	mu      sync.Mutex
 	mirrors map[types.NamespacedName]*entry
-	// claims are the claimants of each port of the range that has any.
-	claims map[uint16]map[claimant]struct{}
+	// claims are the claimants of each port of the range that has any, with their turn: who came first.
+	claims map[uint16]map[claimant]uint64
+	// turn is the last that was given. It is 0 until the first mirror asks: nobody came before the others
+	// of what was there at the start.
+	turn   uint64
+	asking bool
 	// held are ports that were given back, each for its last claimant; reserved finds them by that.
 	held     map[uint16]holding
 	reserved map[claimant]uint16
@@ -39,11 +43,11 @@ type Allocator struct {
 
 // entry is what a mirror claims.
 type entry struct {
-	// cluster is where it came from; empty until it first asked.
+	// cluster is where it came from.
 	cluster string
-	// created is zero while the mirror is not known to exist.
-	created time.Time
-	// seen is what its annotation says, given what Assign said since.
+	// since is when the first of its slices was made; zero while none is known.
+	since time.Time
+	// seen is what its slices prove, given what Assign said since.
 	seen, given plan.EgressPorts
 }
 
@@ -69,25 +73,38 @@ type release struct {
 func New(ports Range, share int, hold time.Duration, now func() time.Time, freed func()) *Allocator {
 	return &Allocator{
 		ports: ports, share: share, hold: hold, now: now, freed: freed, counts: map[string]int{},
-		mirrors: map[types.NamespacedName]*entry{}, claims: map[uint16]map[claimant]struct{}{},
+		mirrors: map[types.NamespacedName]*entry{}, claims: map[uint16]map[claimant]uint64{},
 		held: map[uint16]holding{}, reserved: map[claimant]uint16{},
 	}
 }
 
-// See is told what a mirror that exists says of its egress ports, and returns the other mirrors that
-// claim one of them: they are to ask again. Ports outside the range are no claims, and are replaced when
-// the mirror asks.
-func (a *Allocator) See(mirror types.NamespacedName, created time.Time, says plan.EgressPorts) []types.NamespacedName {
-	says = maps.Clone(says)
+// Seen is what the slices of a mirror say. Only the controller writes them.
+type Seen struct {
+	// Cluster is where the mirror came from.
+	Cluster string
+	// Since is when the first of the slices was made.
+	Since time.Time
+	// Ports are those that they lead to. Without any, the mirror has no such slices.
+	Ports plan.EgressPorts
+}
+
+// See is told what the slices of a mirror say of its egress ports, and returns the other mirrors that
+// claim one of them: they are to ask again. Ports that no mirror may have are no claims, and are replaced
+// when the mirror asks.
+func (a *Allocator) See(mirror types.NamespacedName, now Seen) []types.NamespacedName {
+	says := maps.Clone(now.Ports)
 	maps.DeleteFunc(says, func(_ int32, port uint16) bool { return !a.ports.contains(port) })
 	a.mu.Lock()
 	e := a.mirrors[mirror]
-	if e == nil && len(says) == 0 || e != nil && e.created.Equal(created) && maps.Equal(e.seen, says) {
+	if e == nil && len(says) == 0 || e != nil && e.since.Equal(now.Since) && maps.Equal(e.seen, says) {
 		a.mu.Unlock()
-		return nil // the usual case: something else of the Service changed
+		return nil // the usual case: something else of the slices changed
 	}
 	released := a.change(mirror, func(e *entry) {
-		e.created, e.seen = created, says
+		e.since, e.seen = now.Since, says
+		if now.Cluster != "" {
+			e.cluster = now.Cluster
+		}
 	})
 	var rivals []types.NamespacedName
 	if e := a.mirrors[mirror]; e != nil {
@@ -98,16 +115,12 @@ func (a *Allocator) See(mirror types.NamespacedName, created time.Time, says pla
 	return rivals
 }
 
-// Gone is told that a mirror exists no more: its ports are given back.
-func (a *Allocator) Gone(mirror types.NamespacedName) {
-	a.locked(mirror, func(e *entry) { *e = entry{cluster: e.cluster} })
-}
-
-// Assign gives a mirror of a cluster a port for each of its service ports, and takes back those of others. created is
-// zero while the mirror does not exist. A port that it has by right it keeps. When not all can be given, ok
-// is false, and ports are those that it has by right.
-func (a *Allocator) Assign(mirror types.NamespacedName, cluster string, created time.Time, service []int32) (ports plan.EgressPorts, ok bool) {
+// Assign gives a mirror of a cluster a port for each of its service ports, and takes back those of others.
+// A port that it has by right it keeps. When not all can be given, lacks says why, and ports are those that
+// it has by right.
+func (a *Allocator) Assign(mirror types.NamespacedName, cluster string, service []int32) (ports plan.EgressPorts, lacks plan.EgressLimit) {
 	a.mu.Lock()
+	a.asking = true
 	a.expire()
 	given, taken := make(plan.EgressPorts, len(service)), make(map[uint16]bool, len(service))
 	for _, number := range service {
@@ -117,20 +130,21 @@ func (a *Allocator) Assign(mirror types.NamespacedName, cluster string, created 
 		}
 		given[number], taken[port] = port, true
 	}
-	if len(given) < len(service) || a.exceeds(mirror, cluster, given) {
+	switch {
+	case len(given) < len(service):
+		lacks = plan.EgressLimitRange
+	case a.exceeds(mirror, cluster, given):
+		lacks = plan.EgressLimitShare
+	}
+	if lacks != plan.EgressLimitNone {
 		ports = a.rightful(mirror)
 		a.mu.Unlock()
-		return ports, false
+		return ports, lacks
 	}
-	released := a.change(mirror, func(e *entry) {
-		e.given, e.cluster = maps.Clone(given), cluster
-		if !created.IsZero() {
-			e.created = created
-		}
-	})
+	released := a.change(mirror, func(e *entry) { e.given, e.cluster = maps.Clone(given), cluster })
 	a.mu.Unlock()
 	a.tell(released)
-	return given, true
+	return given, plan.EgressLimitNone
 }
 
 // exceeds says whether a mirror would bring its cluster over its share with ports that it has not yet.
@@ -155,25 +169,33 @@ func (a *Allocator) exceeds(mirror types.NamespacedName, cluster string, given p
 	return more > 0 && counted+more > a.share
 }
 
-// Release takes back what a mirror was given. What its annotation says stays its own as long as that does.
+// Release takes back what a mirror was given. What its slices lead to stays its own as long as they do.
 func (a *Allocator) Release(mirror types.NamespacedName) {
-	a.locked(mirror, func(e *entry) { e.given = nil })
+	a.mu.Lock()
+	released := a.release(mirror)
+	a.mu.Unlock()
+	a.tell(released)
 }
 
-// ReleaseUnseen takes back what was given to mirrors that do not exist. One that is being made at this
+func (a *Allocator) release(mirror types.NamespacedName) (released bool) {
+	if a.mirrors[mirror] == nil {
+		return false
+	}
+	return a.change(mirror, func(e *entry) { e.given = nil })
+}
+
+// ReleaseUnseen takes back what was given to mirrors that have no slices. One that is being made at this
 // moment gets the same ports when it asks again.
 func (a *Allocator) ReleaseUnseen() {
 	a.mu.Lock()
-	var unseen []types.NamespacedName
-	for mirror, e := range a.mirrors {
-		if e.created.IsZero() {
-			unseen = append(unseen, mirror)
+	released := false
+	for _, mirror := range slices.Collect(maps.Keys(a.mirrors)) {
+		if len(a.mirrors[mirror].seen) == 0 {
+			released = a.release(mirror) || released
 		}
 	}
 	a.mu.Unlock()
-	for _, mirror := range unseen {
-		a.Release(mirror)
-	}
+	a.tell(released)
 }
 
 // Held are the ports that are a mirror's by right.
@@ -193,17 +215,6 @@ func (a *Allocator) Next() (wait time.Duration, ok bool) {
 		return 0, false
 	}
 	return a.ending[0].until.Sub(a.now()), true
-}
-
-// locked changes what a mirror claims.
-func (a *Allocator) locked(mirror types.NamespacedName, change func(*entry)) {
-	a.mu.Lock()
-	released := false
-	if a.mirrors[mirror] != nil {
-		released = a.change(mirror, change)
-	}
-	a.mu.Unlock()
-	a.tell(released)
 }
 
 func (a *Allocator) tell(released bool) {
@@ -261,7 +272,7 @@ func (e *entry) claims() map[claimed]struct{} {
 	return out
 }
 
-// port finds the port of a claimant: the one it was given, the one its annotation says, the one that is
+// port finds the port of a claimant: the one it was given, the one its slices lead to, the one that is
 // held for it, or a free one. None of taken, which its mirror was just given.
 func (a *Allocator) port(c claimant, taken map[uint16]bool) (uint16, bool) {
 	if port, ok := a.own(c, taken); ok {
@@ -289,15 +300,15 @@ func (a *Allocator) own(c claimant, taken map[uint16]bool) (uint16, bool) {
 
 // free finds a port that nobody claims and that does not rest.
 func (a *Allocator) free(c claimant, taken map[uint16]bool) (uint16, bool) {
-	size := a.ports.Size()
-	if len(a.claims)+len(a.held) >= size {
+	if len(a.claims)+len(a.held) >= a.ports.Size() {
 		return 0, false
 	}
+	size := a.ports.span()
 	start := c.digest() % size
 	for i := range size {
 		port := a.ports.Low + uint16((start+i)%size)
 		_, isHeld := a.held[port]
-		if len(a.claims[port]) == 0 && !isHeld && !taken[port] {
+		if a.ports.contains(port) && len(a.claims[port]) == 0 && !isHeld && !taken[port] {
 			return port, true
 		}
 	}
@@ -312,27 +323,30 @@ func (c claimant) digest() int {
 	return int(h.Sum32() >> 1)
 }
 
-// owner is whose a port is, of those that claim it.
+// owner is whose a port is, of those that claim it: who had it first keeps it.
 func (a *Allocator) owner(port uint16) claimant {
-	return slices.MinFunc(slices.Collect(maps.Keys(a.claims[port])), a.older)
+	claims := a.claims[port]
+	return slices.MinFunc(slices.Collect(maps.Keys(claims)), func(x, y claimant) int {
+		return cmp.Or(cmp.Compare(claims[x], claims[y]), a.older(x, y))
+	})
 }
 
-// older orders claimants: mirrors that do not exist yet come last.
+// older orders claimants of which nobody saw who came first: by their slices, and those without come last.
 func (a *Allocator) older(x, y claimant) int {
-	made := func(c claimant) time.Time { return a.mirrors[c.mirror].created }
+	since := func(c claimant) time.Time { return a.mirrors[c.mirror].since }
 	young := func(c claimant) int {
-		if made(c).IsZero() {
+		if since(c).IsZero() {
 			return 1
 		}
 		return 0
 	}
 	return cmp.Or(
-		cmp.Compare(young(x), young(y)), made(x).Compare(made(y)),
+		cmp.Compare(young(x), young(y)), since(x).Compare(since(y)),
 		cmp.Compare(x.mirror.Namespace, y.mirror.Namespace), cmp.Compare(x.mirror.Name, y.mirror.Name), cmp.Compare(x.service, y.service),
 	)
 }
 
-// rightful are the ports of a mirror that it owns: what it was given, else what its annotation says.
+// rightful are the ports of a mirror that it owns: what it was given, else what its slices lead to.
 func (a *Allocator) rightful(mirror types.NamespacedName) plan.EgressPorts {
 	e := a.mirrors[mirror]
 	if e == nil {

@@ -39,18 +39,29 @@ func day(n int) time.Time { return time.Date(2026, 1, n, 0, 0, 0, 0, time.UTC) }
 
 func (b *fixture) assign(t *testing.T, mirror string, service ...int32) plan.EgressPorts {
 	t.Helper()
-	ports, ok := b.Assign(named(mirror), "east", time.Time{}, service)
-	if !ok || len(ports) != len(service) {
-		t.Fatalf("%s got %q for %v, ok %t", mirror, ports, service, ok)
+	ports, lacks := b.Assign(named(mirror), "east", service)
+	if lacks != plan.EgressLimitNone || len(ports) != len(service) {
+		t.Fatalf("%s got %q for %v, lacks %q", mirror, ports, service, lacks)
 	}
 	return ports
 }
 
 func (b *fixture) refused(t *testing.T, mirror string, service ...int32) {
 	t.Helper()
-	if ports, ok := b.Assign(named(mirror), "east", time.Time{}, service); ok {
-		t.Fatalf("%s got %q, want nothing", mirror, ports)
+	if ports, lacks := b.Assign(named(mirror), "east", service); lacks != plan.EgressLimitRange {
+		t.Fatalf("%s got %q, lacks %q, want nothing for want of a free port", mirror, ports, lacks)
 	}
+}
+
+// see has the slices of a mirror, made at a time, lead to ports.
+func (b *fixture) see(mirror string, since time.Time, says plan.EgressPorts) []types.NamespacedName {
+	return b.See(named(mirror), Seen{Cluster: "east", Since: since, Ports: says})
+}
+
+// gone has a mirror and its slices deleted.
+func (b *fixture) gone(mirror string) {
+	b.Release(named(mirror))
+	b.See(named(mirror), Seen{})
 }
 
 func same(t *testing.T, what string, want, got plan.EgressPorts) {
@@ -91,43 +102,41 @@ func TestPortsAfterARestart(t *testing.T) {
 	same(t, "made anew", web, after.assign(t, "web-east", 80))
 
 	after = newFixture(20000, 59999)
-	after.See(named("web-east"), day(1), plan.EgressPorts{80: 31000, 443: 31001})
-	same(t, "as annotated", plan.EgressPorts{80: 31000, 443: 31001}, after.assign(t, "web-east", 80, 443))
+	after.see("web-east", day(1), plan.EgressPorts{80: 31000, 443: 31001})
+	same(t, "as the slices say", plan.EgressPorts{80: 31000, 443: 31001}, after.assign(t, "web-east", 80, 443))
 	same(t, "held before it is asked for", plan.EgressPorts{80: 31000, 443: 31001}, after.Held(named("web-east")))
 }
 
-// What an annotation says outside the range is replaced, and the rest of it stays.
+// What slices lead to outside the range is replaced, and the rest of it stays.
 func TestPortsOutsideTheRangeAreReplaced(t *testing.T) {
 	t.Parallel()
 	b := newFixture(20000, 20099)
-	b.See(named("web-east"), day(1), plan.EgressPorts{80: 20050, 443: 443, 8080: 20100})
+	b.see("web-east", day(1), plan.EgressPorts{80: 20050, 443: 443, 8080: 20100})
 	ports := b.assign(t, "web-east", 80, 443, 8080)
 	if ports[80] != 20050 || ports[443] < 20000 || ports[8080] < 20000 || ports[443] > 20099 || ports[8080] > 20099 {
 		t.Errorf("ports are %q", ports)
 	}
 }
 
-// Of two mirrors that claim a port the older keeps it, whichever is seen first; the other is told to ask
-// again and gets a new one.
-func TestOlderMirrorKeepsTheClaimedPort(t *testing.T) {
+// Of two mirrors whose slices have led to a port since before the start, the one with the older slices keeps
+// it, whichever is seen first; the other is told to ask again and gets a new one.
+func TestOlderSlicesKeepThePort(t *testing.T) {
 	t.Parallel()
 	claim := plan.EgressPorts{80: 20007}
 	for name, c := range map[string]struct {
 		web, api time.Time
 		keeps    string
 	}{
-		"web is older":      {day(1), day(2), "web-east"},
-		"api is older":      {day(2), day(1), "api-east"},
-		"both at one time":  {day(1), day(1), "api-east"},
-		"web is not there":  {time.Time{}, day(9), "api-east"},
-		"api is just asked": {day(9), time.Time{}, "web-east"},
+		"web is older":     {day(1), day(2), "web-east"},
+		"api is older":     {day(2), day(1), "api-east"},
+		"both at one time": {day(1), day(1), "api-east"},
 	} {
 		for _, order := range [][]string{{"web-east", "api-east"}, {"api-east", "web-east"}} {
 			b := newFixture(20000, 20099)
 			created := map[string]time.Time{"web-east": c.web, "api-east": c.api}
 			var rivals []types.NamespacedName
 			for _, mirror := range order {
-				rivals = b.See(named(mirror), created[mirror], claim)
+				rivals = b.see(mirror, created[mirror], claim)
 			}
 			if diff := cmp.Diff([]types.NamespacedName{named(order[0])}, rivals); diff != "" {
 				t.Errorf("%s: rivals of the second seen (-want +got):\n%s", name, diff)
@@ -145,24 +154,24 @@ func TestOlderMirrorKeepsTheClaimedPort(t *testing.T) {
 	}
 }
 
-// A copy of an annotation inside one mirror counts once.
+// One port for two of a mirror counts once.
 func TestOnePortForTwoServicePorts(t *testing.T) {
 	t.Parallel()
 	b := newFixture(20000, 20099)
-	b.See(named("web-east"), day(1), plan.EgressPorts{80: 20007, 443: 20007})
+	b.see("web-east", day(1), plan.EgressPorts{80: 20007, 443: 20007})
 	ports := b.assign(t, "web-east", 80, 443)
 	if ports[80] != 20007 || ports[443] == 20007 {
 		t.Errorf("ports are %q, want 20007 for the first alone", ports)
 	}
 }
 
-// What this process gave counts more than what somebody writes on the mirror afterwards.
-func TestGivenPortsOutlastAnEditedAnnotation(t *testing.T) {
+// What this process gave counts more than what the slices are made to say afterwards.
+func TestGivenPortsOutlastEditedSlices(t *testing.T) {
 	t.Parallel()
 	b := newFixture(20000, 20099)
 	given := b.assign(t, "web-east", 80)
 	for _, says := range []plan.EgressPorts{{80: 20099}, {}, {81: given[80]}} {
-		b.See(named("web-east"), day(1), says)
+		b.see("web-east", day(1), says)
 		same(t, "after an edit to "+says.String(), given, b.assign(t, "web-east", 80))
 	}
 }
@@ -173,12 +182,12 @@ func TestReleasedPortsRest(t *testing.T) {
 	b := newFixture(20000, 20001)
 	web := b.assign(t, "web-east", 80)
 	b.assign(t, "api-east", 80)
-	b.See(named("web-east"), day(1), web)
+	b.see("web-east", day(1), web)
 	b.refused(t, "new-east", 80)
 	if _, ok := b.Next(); ok {
 		t.Error("a port is said to be free soon, and none was given back")
 	}
-	b.Gone(named("web-east"))
+	b.gone("web-east")
 	if b.freed != 1 {
 		t.Errorf("told of %d ports given back, want 1", b.freed)
 	}
@@ -193,17 +202,17 @@ func TestReleasedPortsRest(t *testing.T) {
 	same(t, "another mirror after the rest", web, b.assign(t, "new-east", 80))
 }
 
-// What is released while the annotation still says it is released when that is gone.
-func TestAnnotationHoldsAReleasedPort(t *testing.T) {
+// What is released while slices still lead to it is released when they do no longer.
+func TestSlicesHoldAReleasedPort(t *testing.T) {
 	t.Parallel()
 	b := newFixture(20000, 20000)
 	web := b.assign(t, "web-east", 80)
-	b.See(named("web-east"), day(1), web)
+	b.see("web-east", day(1), web)
 	b.Release(named("web-east"))
 	b.now = b.now.Add(time.Hour)
 	b.refused(t, "new-east", 80)
 	same(t, "still held", web, b.Held(named("web-east")))
-	b.See(named("web-east"), day(1), nil)
+	b.see("web-east", day(1), nil)
 	b.refused(t, "new-east", 80)
 	b.now = b.now.Add(holdTime)
 	b.assign(t, "new-east", 80)
@@ -234,7 +243,7 @@ func TestUnseenMirrorsAreForgotten(t *testing.T) {
 	b := newFixture(20000, 20001)
 	web := b.assign(t, "web-east", 80)
 	b.assign(t, "api-east", 80)
-	b.See(named("web-east"), day(1), web)
+	b.see("web-east", day(1), web)
 	b.ReleaseUnseen()
 	same(t, "the one that exists", web, b.Held(named("web-east")))
 	same(t, "the one that does not", nil, b.Held(named("api-east")))
@@ -248,8 +257,8 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	b := newFixture(20000, 20099)
 	for i := range 1000 {
 		mirror := fmt.Sprintf("svc-%d-east", i)
-		b.See(named(mirror), day(1), b.assign(t, mirror, 80, 81))
-		b.Gone(named(mirror))
+		b.see(mirror, day(1), b.assign(t, mirror, 80, 81))
+		b.gone(mirror)
 		b.now = b.now.Add(2 * time.Second)
 	}
 	b.now = b.now.Add(holdTime)
@@ -269,12 +278,12 @@ func TestConcurrentAssignments(t *testing.T) {
 	for w := range workers {
 		group.Go(func() {
 			for i := w; i < mirrors; i += workers {
-				ports, ok := a.Assign(named(fmt.Sprint("svc-", i)), "east", time.Time{}, []int32{80, 443})
-				if !ok {
+				ports, lacks := a.Assign(named(fmt.Sprint("svc-", i)), "east", []int32{80, 443})
+				if lacks != plan.EgressLimitNone {
 					t.Errorf("mirror %d found no ports", i)
 					return
 				}
-				a.See(named(fmt.Sprint("svc-", i)), day(1), ports)
+				a.See(named(fmt.Sprint("svc-", i)), Seen{Cluster: "east", Since: day(1), Ports: ports})
 				got[i] = ports
 			}
 		})
@@ -292,7 +301,7 @@ func TestConcurrentAssignments(t *testing.T) {
 }
 
 // FuzzAllocator holds an allocator against what must be true whatever happens: ports in the range, none
-// with two mirrors by right, none that rests or that another mirror's annotation says given away, and
+// with two mirrors by right, none that rests or that another mirror's slices lead to given away, and
 // nothing moved that was by right.
 func FuzzAllocator(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
@@ -316,7 +325,8 @@ func FuzzAllocator(f *testing.F) {
 			switch next(6) {
 			case 0, 1:
 				asked := [][]int32{{80}, {80, 443}, {443}, {80, 81, 443}}[next(4)]
-				ports, ok := b.Assign(mirror, "east", []time.Time{{}, day(1), day(2)}[next(3)], asked)
+				ports, lacks := b.Assign(mirror, "east", asked)
+				ok := lacks == plan.EgressLimitNone
 				if ok && len(ports) != len(asked) {
 					t.Fatalf("asked for %v, got %q", asked, ports)
 				}
@@ -331,9 +341,9 @@ func FuzzAllocator(f *testing.F) {
 					}
 				}
 			case 2:
-				b.See(mirror, day(1+next(3)), plan.EgressPorts{80: uint16(19999 + next(8)), 443: uint16(19999 + next(8))})
+				b.see(mirror.Name, day(1+next(3)), plan.EgressPorts{80: uint16(19999 + next(8)), 443: uint16(19999 + next(8))})
 			case 3:
-				b.Gone(mirror)
+				b.gone(mirror.Name)
 			case 4:
 				b.Release(mirror)
 			case 5:
@@ -398,7 +408,7 @@ func TestParseRange(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Range{
 		"20000-59999": {20000, 59999}, "1024-65535": {1024, 65535}, "2000-2000": {2000, 2000},
-		"": {}, "20000": {}, "1023-2000": {}, "3000-2000": {}, "2000-65536": {}, "a-b": {}, "2000-": {}, "-2000": {}, "2000-3000-4000": {}, " 2000-3000": {},
+		"": {}, "20000": {}, "4143-4143": {}, "1023-2000": {}, "3000-2000": {}, "2000-65536": {}, "a-b": {}, "2000-": {}, "-2000": {}, "2000-3000-4000": {}, " 2000-3000": {},
 	} {
 		got, err := ParseRange(text)
 		if got != want || (err == nil) != (want != Range{}) {
@@ -410,37 +420,91 @@ func TestParseRange(t *testing.T) {
 	}
 }
 
-// One target cannot use up the ports of all others (SEC-4).
+// shared is an allocator for 100 ports, of which the mirrors of one cluster may have three.
+type shared struct {
+	*Allocator
+	t *testing.T
+}
+
+func newShared(t *testing.T) shared {
+	t.Helper()
+	return shared{New(Range{Low: 20000, High: 20099}, 3, 0, func() time.Time { return day(1) }, func() {}), t}
+}
+
+func (s shared) assign(why string, want plan.EgressLimit, mirror, cluster string, service ...int32) {
+	s.t.Helper()
+	if _, lacks := s.Assign(named(mirror), cluster, service); lacks != want {
+		s.t.Errorf("%s: lacks %q, want %q", why, lacks, want)
+	}
+}
+
+// One target cannot use up the ports of all others (SEC-4), and which limit it met is told.
 func TestOneClusterGetsItsShareOnly(t *testing.T) {
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	freed := 0
-	a := New(Range{Low: 20000, High: 20099}, 3, 0, func() time.Time { return now }, func() { freed++ })
-	assign := func(mirror, cluster string, service ...int32) bool {
-		t.Helper()
-		_, ok := a.Assign(named(mirror), cluster, time.Time{}, service)
-		return ok
+	t.Parallel()
+	s := newShared(t)
+	s.assign("within the share", "", "web-east", "east", 80, 443)
+	s.assign("within the share", "", "api-east", "east", 80)
+	s.assign("a fourth port of three", plan.EgressLimitShare, "big-east", "east", 80)
+	s.assign("ports that it has already", "", "web-east", "east", 80, 443)
+	s.assign("the share of another", "", "web-west", "west", 80, 443, 8080)
+	if got := s.Usage(); got.ByCluster["east"] != 3 || got.ByCluster["west"] != 3 || got.Used != 6 || got.Free != 94 {
+		t.Errorf("usage is %+v", got)
 	}
-	if !assign("web-east", "east", 80, 443) || !assign("api-east", "east", 80) {
-		t.Fatal("ports within the share were refused")
+	s.assign("with one port less", "", "web-east", "east", 80)
+	s.assign("a port that was given back makes room", "", "big-east", "east", 80)
+	s.Release(named("web-east"))
+	s.Release(named("api-east"))
+	s.assign("mirrors that are gone do not count", "", "big-east", "east", 80, 81, 82)
+	service := make([]int32, 98)
+	for i := range service {
+		service[i] = int32(i + 1)
 	}
-	if assign("big-east", "east", 80) {
-		t.Error("a fourth port was given to a cluster whose share is three")
+	s.assign("more ports than there are", plan.EgressLimitRange, "all-north", "north", service...)
+}
+
+// What is there at a start counts for the share of its cluster before any mirror asks.
+func TestShareOutlastsARestart(t *testing.T) {
+	t.Parallel()
+	s := newShared(t)
+	s.See(named("web-east"), Seen{Cluster: "east", Since: day(1), Ports: plan.EgressPorts{80: 20001, 443: 20002, 444: 20003}})
+	s.assign("a fourth port of three", plan.EgressLimitShare, "api-east", "east", 80)
+	s.assign("the share of another", "", "api-west", "west", 80)
+	s.assign("ports that it has already", "", "web-east", "east", 80, 443, 444)
+}
+
+// The ports that gateway pods listen on themselves go to nobody, and what leads to them is no claim.
+func TestPortsOfGatewayPodsAreNotGiven(t *testing.T) {
+	t.Parallel()
+	b := newFixture(4142, 4144)
+	b.see("web-east", day(1), plan.EgressPorts{80: 4143})
+	ports := b.assign(t, "web-east", 80, 443)
+	if ports[80] == 4143 || ports[443] == 4143 {
+		t.Errorf("ports are %q", ports)
 	}
-	if !assign("web-east", "east", 80, 443) {
-		t.Error("ports that a mirror has already count against the share once more")
+	b.refused(t, "api-east", 80)
+	if got := b.Usage(); got.Used != 2 || got.Free != 0 {
+		t.Errorf("usage is %+v", got)
 	}
-	if !assign("web-west", "west", 80, 443, 8080) {
-		t.Error("the share of one cluster counts against another's")
+	b.gone("web-east")
+	if got := b.Usage(); got.Used != 0 || got.Resting != 2 || got.Free != 0 {
+		t.Errorf("usage is %+v", got)
 	}
-	if !assign("web-east", "east", 80) || !assign("big-east", "east", 80) {
-		t.Error("a port that was given back does not make room")
+	b.now = b.now.Add(holdTime)
+	if got := b.Usage(); got.Resting != 0 || got.Free != 2 {
+		t.Errorf("usage is %+v", got)
 	}
-	a.Gone(named("web-east"))
-	a.Gone(named("api-east"))
-	if !assign("big-east", "east", 80, 81, 82) {
-		t.Error("mirrors that are gone still count")
-	}
-	if freed == 0 {
-		t.Error("nobody was told that ports became free")
+}
+
+// Whoever had a port when this process first gave one keeps it, however old the slices of the next are.
+func TestWhoHasAPortKeepsIt(t *testing.T) {
+	t.Parallel()
+	b := newFixture(20000, 20099)
+	b.see("web-east", day(5), plan.EgressPorts{80: 20007})
+	given := b.assign(t, "api-east", 80)
+	b.see("old-east", day(1), plan.EgressPorts{80: 20007, 81: given[80]})
+	same(t, "seen at the start", plan.EgressPorts{80: 20007}, b.assign(t, "web-east", 80))
+	same(t, "given since", given, b.assign(t, "api-east", 80))
+	if got := b.assign(t, "old-east", 80, 81); got[80] == 20007 || got[81] == given[80] {
+		t.Errorf("ports of others went to the newcomer: %q", got)
 	}
 }

@@ -1,10 +1,18 @@
 package ports
 
+import "maps"
+
 func (a *Allocator) claim(port uint16, c claimant) {
 	if a.claims[port] == nil {
-		a.claims[port] = map[claimant]struct{}{}
+		a.claims[port] = map[claimant]uint64{}
 	}
-	a.claims[port][c] = struct{}{}
+	if _, ok := a.claims[port][c]; ok {
+		return
+	}
+	if a.asking {
+		a.turn++
+	}
+	a.claims[port][c] = a.turn
 	a.unhold(port)
 }
 
@@ -48,4 +56,21 @@ func (a *Allocator) expire() {
 		}
 		a.ending = a.ending[1:]
 	}
+}
+
+// Usage is how many ports are in use, how many rest, and how many are free.
+type Usage struct {
+	Used, Resting, Free int
+	// ByCluster are those in use by the cluster that their mirrors came from. A port that two mirrors claim
+	// counts for both.
+	ByCluster map[string]int
+}
+
+// Usage counts the ports.
+func (a *Allocator) Usage() Usage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.expire()
+	used, resting := len(a.claims), len(a.held)
+	return Usage{Used: used, Resting: resting, Free: a.ports.Size() - used - resting, ByCluster: maps.Clone(a.counts)}
 }

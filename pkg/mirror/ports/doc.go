@@ -1,17 +1,20 @@
 // Package ports gives each TCP port of a mirror that leads to our egress a port there of its own.
 //
-// It owns which egress port is whose, and nothing else: the ports are written on the mirrors by
-// pkg/mirror, as the annotation linkspan.io/egress-ports, and that annotation is what lasts. It must
-// never talk to the network or read a cache. A new process is told of every mirror that exists before it
-// gives anything (see Allocator.See), so ports are the same after a restart.
+// It owns which egress port is whose, and nothing else: the ports are written by pkg/mirror, as the annotation
+// linkspan.io/egress-ports of mirrors, by which the egress goes, and of their slices, and that is what lasts.
+// It must never talk to the network or read a cache. A new process is told of the slices of every mirror
+// before it gives anything (see Allocator.See), so ports are the same after a restart.
 //
 // # Whose a port is
 //
-// A mirror claims the ports that its annotation names and those that it was given since. Where several
-// claim one port, because somebody copied an annotation or two leaders overlapped, it belongs to the
-// oldest mirror: by creation timestamp, then namespace, name and service port. So every replica, and
-// every egress pod that reads the same mirrors, comes to the same result. A port that anybody claims is
-// given to nobody else.
+// A mirror claims the ports that its slices lead to and those that it was given since. What the mirror itself
+// says does not count: whoever may write Services in some namespace could write that, on a Service of any
+// age, and would take the ports of others or use them up. Nobody but the controller writes its slices (SEC-4).
+//
+// Where several claim one port all the same, because two leaders overlapped, whoever had it first since this
+// process began to give ports keeps it. Of those that were there before, it is the one with the oldest
+// slices, then by namespace, name and service port, so every replica comes to the same result. A port that
+// anybody claims is given to nobody else, and those that gateway pods listen on themselves to nobody at all.
 //
 // # What becomes of a port that is given back
 //
