@@ -129,7 +129,7 @@ func (s *stage) letIngressRead(ctx context.Context) error {
 	)
 }
 
-// letEgressRead makes an account that may read Services, and the Links of one namespace.
+// letEgressRead makes an account that may read Services and their endpoints, and the Links of one namespace.
 func (s *stage) letEgressRead(ctx context.Context) error {
 	user, err := s.west.ServiceAccount(ctx, linksNamespace, egressAccount)
 	if err != nil {
@@ -154,7 +154,7 @@ func (s *stage) letEgressRead(ctx context.Context) error {
 		writeKubeconfigOf(s.west, user, filepath.Join(s.dir, egressAccount+".kubeconfig")),
 		checkAccount(ctx, s.west, egressAccount,
 			right{services(), "list", "", true}, right{linkResource(), "watch", linksNamespace, true},
-			right{linkResource(), "list", "", false}, right{endpointSlices(), "list", "", false}),
+			right{endpointSlices(), "list", "", true}, right{linkResource(), "list", "", false}),
 	)
 }
 

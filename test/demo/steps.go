@@ -165,7 +165,7 @@ func (s *stage) startEgress(ctx context.Context) error {
 		return err
 	}
 	s.tell.say("It is a process here; an EndpointSlice stands in for its pod at " + egressIP + ".")
-	s.tell.ok("It is ready. Its account may read Services, and Links in one namespace, but no Secrets.")
+	s.tell.ok("It is ready. Its account may read Services and endpoints, and Links in one namespace, but no Secrets.")
 	return nil
 }
 
