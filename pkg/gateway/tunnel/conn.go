@@ -27,6 +27,8 @@ type Conn struct {
 	*tls.Conn
 	raw   *gatherer
 	watch *watch
+	// alert is what the other end ended the connection for, if it said so.
+	alert atomic.Pointer[net.OpError]
 }
 
 // Client shakes hands over raw as the client.
@@ -158,8 +160,15 @@ func (c *Conn) Gone() error {
 	return c.meaning(fmt.Errorf("the connection is no more: %w", syscall.ECONNRESET))
 }
 
+// opAlert is the Op of crypto/tls's errors for alerts of the other end. In TLS 1.3 a server that refuses the
+// certificate of a client says so after the handshake that the client sees (RFC 8446 section 4.4.2.4).
+const opAlert = "remote error"
+
 // meaning puts errors in terms of the connection.
 func (c *Conn) meaning(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == opAlert {
+		c.alert.Store(op)
+	}
 	switch {
 	case c.watch.gaveUp():
 		return errUnanswered

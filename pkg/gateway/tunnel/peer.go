@@ -163,9 +163,21 @@ func (p *peer) activate(conn *Conn, generation uint64) {
 }
 
 func (p *peer) deactivate(conn *Conn) {
+	p.tellAlert(conn)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.active, conn)
+}
+
+// tellAlert is for a connection that is over. One that the gateway ended with an alert is a handshake that failed, as far
+// as we are concerned: the address is tried last for a while.
+func (p *peer) tellAlert(conn *Conn) {
+	alert := conn.alert.Load()
+	if alert == nil {
+		return
+	}
+	p.failedAt.Store(p.pool.deps.Now().UnixNano())
+	p.pool.deps.Dialed(&DialError{Address: p.key.address.String(), Step: StepTLS, Err: alert})
 }
 
 // cutUntrusted aborts the streams whose gateway would be refused today.
@@ -203,6 +215,7 @@ func (p *peer) sweep(idleSince time.Time) {
 		s.part()
 	}
 	for _, s := range ended {
+		p.tellAlert(s.conn)
 		s.close()
 	}
 }

@@ -60,7 +60,8 @@ type Dependencies struct {
 	Trusted func(tls.ConnectionState) error
 	// Dial opens a connection; a net.Dialer's when nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Dialed is told of each attempt to connect; may be nil.
+	// Dialed is told of each attempt to connect, and again of one that the gateway refused only after the handshake; may
+	// be nil.
 	Dialed func(err *DialError)
 	// Opened is told of each TCP connection to a gateway, before its handshake. What it returns is called once the
 	// connection is closed, with whether there was a handshake. May be nil.

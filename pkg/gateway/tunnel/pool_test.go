@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -367,6 +368,61 @@ func TestOneStreamAtATimeTriesAnAddressThatFailed(t *testing.T) {
 	}
 	if n := len(tries); n != 1 {
 		t.Errorf("%d streams try the address", n)
+	}
+}
+
+// A gateway that refuses our certificate says so after the handshake. That is told as one that failed, and the address
+// is tried last.
+func TestARefusalAfterTheHandshakeIsAFailedOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		alpn  []string
+		lanes int
+	}{
+		"lane": {ourALPN, 10}, "session": {ourALPN, -1}, "linkerd's wire": {linkerdALPN, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refuses, takes := newIngress(t, speaking(c.alpn...)), newIngress(t, speaking(c.alpn...))
+			var failed atomic.Int64
+			var last atomic.Pointer[DialError]
+			var stranger atomic.Bool
+			stranger.Store(true)
+			e := newEgress(t, Options{Lanes: c.lanes}, Dependencies{
+				TLS: func(identity string, alpn ...string) (*tls.Config, error) {
+					config, err := clientTLS(identity, alpn...)
+					if stranger.Load() {
+						config.Certificates = nil
+					}
+					return config, err
+				},
+				Dialed: func(err *DialError) {
+					if err != nil {
+						failed.Add(1)
+						last.Store(err)
+					}
+				},
+			}, refuses)
+			s, err := e.Open(t.Context(), e.gateway, target)
+			if err == nil {
+				_, err = s.Read(make([]byte, 1))
+				must(t, s.Close())
+			}
+			if err == nil {
+				t.Fatal("a gateway took a client without a certificate")
+			}
+			e.eventually("the failure to be told", func() bool { return failed.Load() > 0 })
+			if told := last.Load(); told.Step != StepTLS || told.Address != refuses.address().String() || !strings.Contains(told.Error(), "certificate required") {
+				t.Errorf("told is %v", told)
+			}
+			stranger.Store(false)
+			e.gateway.Addresses = []netip.AddrPort{refuses.address(), takes.address()}
+			for range 4 {
+				s := e.dial()
+				if got := s.RemoteAddr().String(); got != takes.address().String() {
+					t.Errorf("a stream went to %s, want the one that did not fail", got)
+				}
+				roundTrip(t, s, pattern(10))
+			}
+		})
 	}
 }
 
