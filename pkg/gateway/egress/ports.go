@@ -21,8 +21,8 @@ const (
 	longestListen = 10 * time.Second
 )
 
-// clientKeepAlive finds clients that have vanished, in a minute and a half at most. A stream may be
-// silent for as long as it likes while both of its ends are there.
+// clientKeepAlive finds clients that have vanished, in a minute and a half at most; package pipe finds those sooner that
+// something is on its way to. A stream may be silent for as long as it likes while both of its ends are there.
 func clientKeepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 6}
 }

@@ -2,8 +2,12 @@ package pipe
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/linkspan/linkspan/pkg/gateway/socket"
 )
 
 const (
@@ -17,7 +21,8 @@ const (
 //
 // Who reads a side is told when it is reset; but nobody does while the other side takes nothing, or once the
 // side has ended its direction. So the sides that nobody reads are asked every now and then, all
-// of them by one timer: one for each pipe, or a deadline for each write, would cost idle or busy streams.
+// of them by one timer: one for each pipe, or a deadline for each write, would cost idle or busy streams. So is the
+// kernel, about TCP connections whose host may have vanished; other Streams look after that themselves.
 type Pipes struct {
 	// Interval is how often; 5 seconds when zero. It is set before the first Join.
 	Interval time.Duration
@@ -66,9 +71,11 @@ func (p *Pipes) end(j *joint) {
 
 // look asks the sides that nobody reads whether they are gone.
 func (p *Pipes) look() {
-	for _, j := range p.unread() {
+	now := time.Now()
+	for _, j := range p.all() {
 		j.look(&j.up, &j.down)
 		j.look(&j.down, &j.up)
+		j.listen(now)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,26 +84,17 @@ func (p *Pipes) look() {
 	}
 }
 
-// unread lists the pipes with a side that nobody reads.
-func (p *Pipes) unread() (some []*joint) {
+func (p *Pipes) all() []*joint {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for j := range p.open {
-		if !j.up.reads() || !j.down.reads() {
-			some = append(some, j)
-		}
-	}
-	return some
+	return slices.Collect(maps.Keys(p.open))
 }
-
-// reads says whether somebody waits for a direction's side to say something, and so is told when it is gone.
-func (w *way) reads() bool { return w.turns.Load()%2 == 1 }
 
 // look ends the pipe if the side where w begins is gone without anybody's notice; back is the other direction.
 func (j *joint) look(w, back *way) {
 	turns := w.turns.Load()
 	if turns%2 == 1 {
-		return
+		return // somebody waits for it to say something, and is told
 	}
 	err := w.from.Gone()
 	if err == nil {
@@ -114,4 +112,13 @@ func (j *joint) look(w, back *way) {
 	}
 	at := w.side.other()
 	j.fail(at, fmt.Errorf("the %s is gone: %w", at, err))
+}
+
+// listen ends the pipe if the host of a side answers no more.
+func (j *joint) listen(now time.Time) {
+	for _, w := range [...]*way{&j.up, &j.down} {
+		if t, ok := w.to.(*tcp); ok && t.unanswered(now) {
+			j.fail(w.side, fmt.Errorf("the %s is gone: %w", w.side, socket.ErrUnanswered))
+		}
+	}
 }

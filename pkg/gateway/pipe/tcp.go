@@ -5,6 +5,9 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
+
+	"github.com/linkspan/linkspan/pkg/gateway/socket"
 )
 
 // TCP is a Stream over a TCP connection. From now on whatever closes the connection resets it, unless
@@ -12,12 +15,14 @@ import (
 // middle of must not look complete to the other side.
 func TCP(conn *net.TCPConn) Stream {
 	_ = conn.SetLinger(0) // fails only on a connection that is closed already
-	return &tcp{conn: conn}
+	return &tcp{conn: conn, silence: socket.NewSilence(time.Now())}
 }
 
 // tcp does not embed its connection: io.Copy would use the methods that go around Read.
 type tcp struct {
 	conn *net.TCPConn
+	// silence is for looks only.
+	silence socket.Silence
 
 	mu                    sync.Mutex
 	readEnded, writeEnded bool
@@ -56,6 +61,13 @@ func (t *tcp) Gone() error {
 		return fmt.Errorf("the connection is no more: %w", syscall.ECONNRESET)
 	}
 	return nil
+}
+
+// unanswered says whether a host has vanished that something was sent to. Nobody else notices for a quarter of an hour:
+// Linux sends no keep-alives while it waits for an acknowledgement.
+func (t *tcp) unanswered(now time.Time) bool {
+	heard, ok := socket.Sound(t.conn)
+	return ok && t.silence.Lasted(now, heard) >= socket.Patience
 }
 
 // CloseWrite implements Stream.

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/linkspan/linkspan/pkg/gateway/socket"
 )
 
 const (
@@ -70,7 +72,7 @@ func handshake(
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	gather.shaken.Store(true)
-	conn.watch = newWatch(raw, conn.Abort, unansweredLimit)
+	conn.watch = newWatch(raw, conn.Abort, socket.Patience)
 	conn.watch.start()
 	return conn, nil
 }
@@ -171,16 +173,13 @@ func (c *Conn) meaning(err error) error {
 	}
 	switch {
 	case c.watch.gaveUp():
-		return errUnanswered
+		return socket.ErrUnanswered
 	case errors.Is(err, errCut):
 		return io.ErrUnexpectedEOF
 	default:
 		return err
 	}
 }
-
-// errUnanswered is the error that Linux gives when it stops waiting itself.
-var errUnanswered = fmt.Errorf("the other end has not answered for %v: %w", unansweredLimit, syscall.ETIMEDOUT)
 
 // errCut is the end of the TCP connection, which anybody on the way can cause. Between two records
 // crypto/tls takes io.EOF for the end of the stream, against RFC 8446 section 6.1.

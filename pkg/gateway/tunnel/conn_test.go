@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/linkspan/linkspan/pkg/gateway/socket"
 )
 
 // tcpPair are the ends of a TCP connection.
@@ -287,36 +289,6 @@ func TestAHandshakeThatFailsSaysWhetherAnythingCame(t *testing.T) {
 	})
 }
 
-// The watch looks at acknowledgements only: a receiver that takes nothing is there.
-func TestSilenceIsCountedFromTheLastAnswer(t *testing.T) {
-	start := time.Unix(1000, 0)
-	type look struct {
-		after    time.Duration
-		waiting  bool
-		answered time.Duration
-		want     time.Duration
-	}
-	for name, looks := range map[string][]look{
-		"nothing was sent":                       {{5, false, 100, 0}, {10, false, 105, 0}},
-		"all is answered":                        {{5, false, 1, 0}, {100, false, 1, 0}},
-		"something waits from the start":         {{5, true, 100, 5}, {10, true, 105, 10}, {15, true, 110, 15}},
-		"something was sent after a long rest":   {{500, false, 500, 0}, {505, true, 505, 5}, {510, true, 510, 10}},
-		"it is always waiting, always answered":  {{5, true, 0, 0}, {10, true, 1, 1}, {15, true, 0, 0}},
-		"an answer came between two looks":       {{5, true, 5, 5}, {10, true, 2, 2}, {15, true, 7, 7}},
-		"it begins to answer again":              {{5, true, 5, 5}, {10, true, 10, 10}, {15, false, 3, 0}, {20, true, 8, 5}},
-		"a probe of a full window, asked rarely": {{5, false, 60, 0}, {10, true, 65, 5}, {15, false, 4, 0}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := silence{since: start}
-			for _, l := range looks {
-				if got := s.lasted(start.Add(l.after), sounding{waiting: l.waiting, answered: l.answered}); got != l.want {
-					t.Errorf("after %d it is %d, want %d", l.after, got, l.want)
-				}
-			}
-		})
-	}
-}
-
 func TestAConnectionWithoutASocketWorksToo(t *testing.T) {
 	near, far := net.Pipe()
 	client, server := shake(t, near, far)
@@ -339,8 +311,8 @@ func TestAConnectionWithoutASocketWorksToo(t *testing.T) {
 
 // TLS itself may answer in between, as to a change of keys, while a stream writes.
 func TestTheErrorOfADeadPeerIsATimeout(t *testing.T) {
-	if !errors.Is(errUnanswered, syscall.ETIMEDOUT) || !isTimeout(errUnanswered) {
-		t.Error(errUnanswered)
+	if no, _ := errors.AsType[syscall.Errno](socket.ErrUnanswered); no != syscall.ETIMEDOUT || !isTimeout(socket.ErrUnanswered) {
+		t.Error(socket.ErrUnanswered)
 	}
 	client, _ := tlsPair(t)
 	client.watch.dead.Store(true)
@@ -349,7 +321,7 @@ func TestTheErrorOfADeadPeerIsATimeout(t *testing.T) {
 	_, writeErr := client.Write(make([]byte, 1))
 	_, largeErr := client.Write(make([]byte, mostGathered))
 	for _, err := range []error{readErr, writeErr, largeErr, client.CloseWrite()} {
-		if !errors.Is(err, errUnanswered) {
+		if !errors.Is(err, socket.ErrUnanswered) {
 			t.Errorf("got %v", err)
 		}
 	}

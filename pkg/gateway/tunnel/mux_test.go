@@ -15,6 +15,7 @@ import (
 
 	"github.com/libp2p/go-yamux/v5"
 
+	"github.com/linkspan/linkspan/pkg/gateway/socket"
 	"github.com/linkspan/linkspan/pkg/gateway/wire"
 )
 
@@ -178,7 +179,7 @@ func TestErrorsOfAMuxAreThoseOfAConnection(t *testing.T) {
 		"behind our own end": {yamux.ErrStreamClosed, is(net.ErrClosed)},
 		"a dead session":     {fmt.Errorf("%w: connection closed: %w", yamux.ErrStreamReset, yamux.ErrKeepAliveTimeout), is(syscall.ETIMEDOUT)},
 		"a stuck session":    {fmt.Errorf("%w: connection closed: %w", yamux.ErrStreamReset, yamux.ErrConnectionWriteTimeout), is(syscall.ETIMEDOUT)},
-		"a silent one":       {fmt.Errorf("%w: connection closed: %w", yamux.ErrStreamReset, errUnanswered), is(syscall.ETIMEDOUT)},
+		"a silent one":       {fmt.Errorf("%w: connection closed: %w", yamux.ErrStreamReset, socket.ErrUnanswered), is(syscall.ETIMEDOUT)},
 		"an ended session":   {fmt.Errorf("%w: connection closed: %w", yamux.ErrStreamReset, io.EOF), func(err error) bool { return errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) }},
 		"a go-away":          {yamux.ErrRemoteGoAway, is(syscall.ECONNRESET)},
 		"a deadline":         {yamux.ErrTimeout, func(err error) bool { return isTimeout(err) && !errors.Is(err, syscall.ETIMEDOUT) }},

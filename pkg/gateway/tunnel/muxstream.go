@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-yamux/v5"
+
+	"github.com/linkspan/linkspan/pkg/gateway/socket"
 )
 
 // muxStream is one stream of a session, at either end.
@@ -96,7 +98,7 @@ func lost(err error) error {
 		return &RefusedError{Code: Code(reset.ErrorCode)}
 	case isReset && !reset.Remote, errors.Is(err, yamux.ErrStreamClosed):
 		return fmt.Errorf("%w: %v", net.ErrClosed, err) //nolint:errorlint // see above
-	case errors.Is(err, yamux.ErrKeepAliveTimeout), errors.Is(err, yamux.ErrConnectionWriteTimeout), errors.Is(err, errUnanswered):
+	case errors.Is(err, yamux.ErrKeepAliveTimeout), errors.Is(err, yamux.ErrConnectionWriteTimeout), errors.Is(err, socket.ErrUnanswered):
 		return fmt.Errorf("%w: %v", syscall.ETIMEDOUT, err) //nolint:errorlint // see above
 	case errors.Is(err, yamux.ErrTimeout):
 		return err // a deadline of this stream's

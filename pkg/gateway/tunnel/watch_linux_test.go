@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linkspan/linkspan/pkg/gateway/socket"
 )
 
 // blackhole makes a socket deaf: its host answers no packet any more, as when it has lost its power.
@@ -135,7 +137,7 @@ func TestEveryConnectionIsWatchedUntilItsEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, _ := tlsPair(t)
-			if client.watch == nil || client.watch.timer == nil || client.watch.limit != unansweredLimit {
+			if client.watch == nil || client.watch.timer == nil || client.watch.limit != socket.Patience {
 				t.Fatal("it is not watched")
 			}
 			finish(client)

@@ -1,0 +1,46 @@
+package socket
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// Patience is for how long the other end may leave what we sent without an acknowledgement before it counts as gone,
+// instead of a quarter of an hour. TCP_USER_TIMEOUT (RFC 5482) will not do: Linux then also ends connections whose
+// receiver is there but takes nothing, as a download does that its user has paused.
+const Patience = 15 * time.Second
+
+// ErrUnanswered is the error that Linux gives when it stops waiting itself.
+var ErrUnanswered = fmt.Errorf("the other end has not answered for %v: %w", Patience, syscall.ETIMEDOUT)
+
+// Sounding is what the system knows of the other end.
+type Sounding struct {
+	// Waiting is set when something was sent after the last acknowledgement.
+	Waiting bool
+	// Answered is for how long no acknowledgement has come.
+	Answered time.Duration
+	// Closed is set when there is no connection any more. If our direction was not ended, it was reset or has timed out.
+	Closed bool
+}
+
+// Silence is for how long the other end has owed an answer. NewSilence makes one.
+type Silence struct {
+	// since is when it last owed none.
+	since time.Time
+}
+
+// NewSilence begins at a time.
+func NewSilence(now time.Time) Silence { return Silence{since: now} }
+
+// Lasted takes a new sounding in. An acknowledgement that came since the last one counts even though something else
+// waits by now. Soundings have to be less than Patience apart.
+func (s *Silence) Lasted(now time.Time, heard Sounding) time.Duration {
+	switch {
+	case !heard.Waiting:
+		s.since = now
+	case heard.Answered < now.Sub(s.since):
+		s.since = now.Add(-heard.Answered)
+	}
+	return now.Sub(s.since)
+}
