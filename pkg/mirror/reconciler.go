@@ -218,7 +218,7 @@ func (r *Reconciler) Forget(l link.Link) {
 	r.conflicts.forget(l.Name)
 	r.arrivals.forget(l.Name)
 	r.brake.forget(l.Name)
-	r.ports.ReleaseUnseen()
+	r.ports.ReleaseUnseen(l.Cluster)
 	r.writes.sweep()
 	r.metrics.forget(l.Cluster)
 }

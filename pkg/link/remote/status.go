@@ -277,9 +277,10 @@ func lastError(o observed) string {
 
 // lastKnown are the gateway's addresses. While none is found, because names do not resolve since we started, they
 // are those that were known before, without a verdict: as mirrors keep their endpoints, egresses, which go by
-// the status, keep where these lead.
+// the status, keep where these lead. The same is so of a Link that is refused: an edit that cannot be used must not cut
+// what has worked, neither at once nor at the next restart.
 func lastKnown(o observed) []v1alpha3.GatewayAddressStatus {
-	if len(o.gateway.Addresses) > 0 || !o.entry.usable || o.entry.link.Gateway == nil {
+	if len(o.gateway.Addresses) > 0 || !leads(o) {
 		return o.gateway.Addresses
 	}
 	kept := slices.Clone(o.previous.Gateway)
@@ -287,6 +288,19 @@ func lastKnown(o observed) []v1alpha3.GatewayAddressStatus {
 		kept[i].State, kept[i].LastError = "Unknown", o.gateway.Problem
 	}
 	return kept
+}
+
+// leads says whether mirrors of the Link may go through a gateway. A refused Link's are kept as they are, but for one whose
+// cluster another Link has.
+func leads(o observed) bool {
+	switch {
+	case o.deleting:
+		return false
+	case o.entry.usable:
+		return o.entry.link.Gateway != nil
+	default:
+		return o.entry.refusal != nil && o.entry.refusal.Reason != v1alpha3.ReasonDuplicateCluster
+	}
 }
 
 // fit bounds what the probes met.

@@ -249,6 +249,20 @@ func TestStatusKeepsGatewayAddressesOverARestart(t *testing.T) {
 			},
 			want: []v1alpha3.GatewayAddressStatus{address("c", "Unknown", "")},
 		},
+		"an edit is refused": {
+			change: func(o *observed) {
+				o.gateway, o.entry = GatewayReport{}, entry{refusal: because(v1alpha3.ReasonInvalidLink, "linkspan.io/gateway-clients: nonsense")}
+			},
+			want: []v1alpha3.GatewayAddressStatus{address("a", "Unknown", ""), address("b", "Unknown", "")},
+		},
+		"its cluster is another Link's": {
+			change: func(o *observed) {
+				o.gateway, o.entry = GatewayReport{}, entry{refusal: because(v1alpha3.ReasonDuplicateCluster, "it is Link a's")}
+			},
+		},
+		"it is being deleted": {
+			change: func(o *observed) { o.gateway, o.deleting = GatewayReport{}, true },
+		},
 		"the Link has no gateway any more": {
 			change: func(o *observed) { o.entry.link.Gateway, o.gateway = nil, GatewayReport{} },
 		},

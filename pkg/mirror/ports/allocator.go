@@ -184,13 +184,13 @@ func (a *Allocator) release(mirror types.NamespacedName) (released bool) {
 	return a.change(mirror, func(e *entry) { e.given = nil })
 }
 
-// ReleaseUnseen takes back what was given to mirrors that have no slices. One that is being made at this
+// ReleaseUnseen takes back what was given to mirrors of a cluster that have no slices. One that is being made at this
 // moment gets the same ports when it asks again.
-func (a *Allocator) ReleaseUnseen() {
+func (a *Allocator) ReleaseUnseen(cluster string) {
 	a.mu.Lock()
 	released := false
 	for _, mirror := range slices.Collect(maps.Keys(a.mirrors)) {
-		if len(a.mirrors[mirror].seen) == 0 {
+		if e := a.mirrors[mirror]; e.cluster == cluster && len(e.seen) == 0 {
 			released = a.release(mirror) || released
 		}
 	}

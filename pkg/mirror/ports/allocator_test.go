@@ -240,13 +240,19 @@ func TestServicePortsComeAndGo(t *testing.T) {
 // Ports of mirrors that never came to be are given back with their Link.
 func TestUnseenMirrorsAreForgotten(t *testing.T) {
 	t.Parallel()
-	b := newFixture(20000, 20001)
+	b := newFixture(20000, 20003)
 	web := b.assign(t, "web-east", 80)
 	b.assign(t, "api-east", 80)
 	b.see("web-east", day(1), web)
-	b.ReleaseUnseen()
-	same(t, "the one that exists", web, b.Held(named("web-east")))
+	both := b.assign(t, "web-east", 80, 443) // the slices follow
+	other, lacks := b.Assign(named("web-south"), "south", []int32{80})
+	if lacks != plan.EgressLimitNone {
+		t.Fatalf("another cluster lacks %q", lacks)
+	}
+	b.ReleaseUnseen("east")
+	same(t, "the one that exists, with what it was given since", both, b.Held(named("web-east")))
 	same(t, "the one that does not", nil, b.Held(named("api-east")))
+	same(t, "another cluster's", other, b.Held(named("web-south")))
 	b.now = b.now.Add(holdTime)
 	b.assign(t, "new-east", 80)
 }
