@@ -161,19 +161,19 @@ func (s *Server) untrack(c *connection) {
 func (s *Server) followCertificates(ctx context.Context) {
 	again := time.NewTicker(s.trustInterval)
 	defer again.Stop()
+	changed := s.deps.Certificates.Changed()
 	for {
-		changed := s.deps.Certificates.Changed()
 		s.cutUntrusted()
 		select {
 		case <-ctx.Done():
 			return
 		case <-again.C:
-			continue
 		case <-changed:
+			changed = s.deps.Certificates.Changed() // before anything goes by what is in force now
+			s.mu.Lock()
+			s.retireAll()
+			s.mu.Unlock()
 		}
-		s.mu.Lock()
-		s.retireAll()
-		s.mu.Unlock()
 	}
 }
 

@@ -50,13 +50,21 @@ func (c *connection) checkListed() {
 	}
 	c.parting.Do(func() {
 		c.retire()
-		time.AfterFunc(partingTime, func() { c.cut(&cutError{stream.ReasonClientNotAllowed}) }) // of no effect once it has ended
+		time.AfterFunc(partingTime, func() {
+			if !c.server.listed(c.client) { // a list may be put back at once
+				c.cut(&cutError{stream.ReasonClientNotAllowed}) // of no effect once it has ended
+			}
+		})
 	})
 }
 
-// partUnlisted ends the connections of clients that have become strangers.
+// partUnlisted ends the connections of clients that have become strangers, and asks those that no longer are to come
+// again: their connections have a stranger's place, and little time to be idle.
 func (s *Server) partUnlisted() {
 	for _, c := range s.connections() {
 		c.checkListed()
+		if c.stranger && s.listed(c.client) {
+			c.retire()
+		}
 	}
 }

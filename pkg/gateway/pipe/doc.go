@@ -15,7 +15,7 @@
 // a side every few seconds whether it is gone, and then end both: else a receiver could, by doing nothing, keep a stream
 // that nobody wants. One that is slow is left alone for as long as its sender is there. A sender that left
 // after both had ended what they had to say has its last bytes delivered, to a receiver that takes any of
-// them within a minute.
+// them within five minutes.
 //
 // # Memory
 //

@@ -13,8 +13,8 @@ import (
 const (
 	// lookInterval is how often pipes are looked at for sides that are gone while nobody reads them.
 	lookInterval = 5 * time.Second
-	// leftLooks is for how many looks, a minute, a side may take nothing of what one that is gone has left for it.
-	leftLooks = 12
+	// leftLooks is for how many looks, five minutes, a side may take nothing of what one that is gone has left for it.
+	leftLooks = 60
 )
 
 // Pipes are those of one owner. The zero value is ready, and must not be copied once it is used.
@@ -103,8 +103,8 @@ func (j *joint) look(w, back *way) {
 	// A side that got its end lacks nothing, and may have sent all it had before it left. What has come of
 	// that is for the other side to take, which may take its time but not for ever.
 	if back.ending.Load() {
-		if turns != w.seen {
-			w.seen, w.still = turns, 0
+		if got := uint64(turns) + taken(w.to); got != w.seen {
+			w.seen, w.still = got, 0
 		}
 		if w.still++; w.still <= leftLooks {
 			return
@@ -112,6 +112,15 @@ func (j *joint) look(w, back *way) {
 	}
 	at := w.side.other()
 	j.fail(at, fmt.Errorf("the %s is gone: %w", at, err))
+}
+
+// taken is how many bytes a Stream knows to have been taken, 0 where it knows of none: a single Write may last for minutes,
+// although its receiver reads all the time.
+func taken(by Stream) uint64 {
+	if t, ok := by.(interface{ Taken() uint64 }); ok {
+		return t.Taken()
+	}
+	return 0
 }
 
 // listen ends the pipe if the host of a side answers no more.

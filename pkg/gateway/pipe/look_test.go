@@ -153,20 +153,31 @@ func (k taker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// nibbler takes a little all the time, although each Write lasts for many looks.
+type nibbler struct{ taker }
+
+func (n nibbler) Taken() uint64 { return uint64(n.client.looks.Load()) }
+
 // The last bytes of a stream are delivered although their sender is gone, if anybody takes them.
 func TestWhatASideThatIsGoneHasLeftIsDelivered(t *testing.T) {
 	for name, c := range map[string]struct {
 		after  int64
 		moved  int64
+		nibble bool
 		failed bool
 	}{
 		"slowly":                         {after: leftLooks / 2, moved: 50},
+		"slowly, in writes that last":    {after: 2 * leftLooks, moved: 50, nibble: true},
 		"but not to one who never reads": {after: 1 << 40, failed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ten := read{10, nil}
 			client := &leaver{scripted: script(ten, ten, ten, ten, ten, read{0, io.EOF}), got: make(chan struct{})}
-			server := taker{script(read{0, io.EOF}), client, c.after}
+			slow := taker{script(read{0, io.EOF}), client, c.after}
+			server := Stream(slow)
+			if c.nibble {
+				server = nibbler{slow}
+			}
 			r := joined(t, client, server, Options{})()
 			if r.ToServer != c.moved || c.failed != errors.Is(r.Err, errReset) {
 				t.Errorf("got %+v", r)

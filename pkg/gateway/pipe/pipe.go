@@ -113,8 +113,9 @@ type way struct {
 	turns atomic.Uint32
 	// ending is set before the end is passed on.
 	ending atomic.Bool
-	// seen and still are for looks: turns as one saw it, and how many found it the same since.
-	seen, still uint32
+	// seen and still are for looks: turns and what was taken as one saw it, and how many found it the same since.
+	seen  uint64
+	still uint32
 }
 
 // forward moves one direction, to its end or until it fails.

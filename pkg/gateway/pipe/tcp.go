@@ -63,6 +63,12 @@ func (t *tcp) Gone() error {
 	return nil
 }
 
+// Taken is how many bytes the other end has acknowledged.
+func (t *tcp) Taken() uint64 {
+	heard, _ := socket.Sound(t.conn)
+	return heard.Acked
+}
+
 // unanswered says whether a host has vanished that something was sent to. Nobody else notices for a quarter of an hour:
 // Linux sends no keep-alives while it waits for an acknowledgement.
 func (t *tcp) unanswered(now time.Time) bool {

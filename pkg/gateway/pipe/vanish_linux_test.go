@@ -74,3 +74,28 @@ func TestAHostThatAnswersHasNotVanished(t *testing.T) {
 		t.Errorf("%d bytes came (%v, %v): %+v", n, err, writeErr, r)
 	}
 }
+
+// A connection knows what the other end has taken, while a Write lasts.
+func TestTCPKnowsWhatWasTaken(t *testing.T) {
+	a, b := tcpPair(t)
+	near, ok := TCP(a).(*tcp)
+	if !ok {
+		t.Fatal("it is something else")
+	}
+	var writing sync.WaitGroup
+	writing.Go(func() { _, _ = near.Write(make([]byte, 64<<20)) })
+	t.Cleanup(writing.Wait)
+	t.Cleanup(near.Abort)
+	block := make([]byte, 1<<20)
+	for range 8 {
+		before := near.Taken()
+		if _, err := io.ReadFull(b, block); err != nil {
+			t.Fatal(err)
+		}
+		for again := time.NewTicker(time.Millisecond); near.Taken() == before; <-again.C {
+			if t.Context().Err() != nil {
+				t.Fatal("what is read does not count as taken")
+			}
+		}
+	}
+}

@@ -22,22 +22,27 @@ type Sounding struct {
 	Answered time.Duration
 	// Closed is set when there is no connection any more. If our direction was not ended, it was reset or has timed out.
 	Closed bool
+	// Acked is how many bytes the other end has acknowledged.
+	Acked uint64
 }
 
 // Silence is for how long the other end has owed an answer. NewSilence makes one.
 type Silence struct {
-	// since is when it last owed none.
-	since time.Time
+	// since is when it last owed none, as far as was seen; looked is when the last sounding was taken in.
+	since, looked time.Time
 }
 
 // NewSilence begins at a time.
-func NewSilence(now time.Time) Silence { return Silence{since: now} }
+func NewSilence(now time.Time) Silence { return Silence{since: now, looked: now} }
 
 // Lasted takes a new sounding in. An acknowledgement that came since the last one counts even though something else
-// waits by now. Soundings have to be less than Patience apart.
+// waits by now. Soundings should be less than Patience apart: of a longer time, as after a process was frozen, nothing
+// is known, and the silence begins anew.
 func (s *Silence) Lasted(now time.Time, heard Sounding) time.Duration {
+	blind := now.Sub(s.looked) >= Patience
+	s.looked = now
 	switch {
-	case !heard.Waiting:
+	case !heard.Waiting || blind:
 		s.since = now
 	case heard.Answered < now.Sub(s.since):
 		s.since = now.Add(-heard.Answered)

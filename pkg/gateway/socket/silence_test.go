@@ -34,3 +34,17 @@ func TestSilenceIsCountedFromTheLastAnswer(t *testing.T) {
 		})
 	}
 }
+
+// Whoever was frozen does not know what came meanwhile.
+func TestSilenceThatNobodyListenedToDoesNotCount(t *testing.T) {
+	start := time.Unix(1000, 0)
+	s := NewSilence(start)
+	owes := Sounding{Waiting: true, Answered: time.Hour}
+	for _, look := range []struct{ after, want time.Duration }{
+		{5 * time.Second, 5 * time.Second}, {time.Hour, 0}, {time.Hour + 5*time.Second, 5 * time.Second}, {time.Hour + 15*time.Second, 15 * time.Second},
+	} {
+		if got := s.Lasted(start.Add(look.after), owes); got != look.want {
+			t.Errorf("after %v it is %v, want %v", look.after, got, look.want)
+		}
+	}
+}

@@ -145,6 +145,12 @@ func (c *Conn) Close() error {
 	return c.Conn.Close()
 }
 
+// Taken is how many bytes the other end has acknowledged, of TLS's.
+func (c *Conn) Taken() uint64 {
+	heard, _ := socket.Sound(c.raw.Conn)
+	return heard.Acked
+}
+
 // Abort ends the connection at once, with a TCP reset where it is TCP.
 func (c *Conn) Abort() {
 	c.watch.stop()
