@@ -2,8 +2,6 @@ package pipe
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +30,8 @@ type Pipes struct {
 	// timer calls look. It is armed while there are pipes, and while a look is under way.
 	timer *time.Timer
 	armed bool
+	// looking is the look's own, of which there is one at a time, and kept for the next.
+	looking []*joint
 }
 
 func (p *Pipes) begin(j *joint) {
@@ -72,11 +72,13 @@ func (p *Pipes) end(j *joint) {
 // look asks the sides that nobody reads whether they are gone.
 func (p *Pipes) look() {
 	now := time.Now()
-	for _, j := range p.all() {
+	p.list()
+	for _, j := range p.looking {
 		j.look(&j.up, &j.down)
 		j.look(&j.down, &j.up)
 		j.listen(now)
 	}
+	clear(p.looking)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.armed = len(p.open) > 0; p.armed {
@@ -84,10 +86,14 @@ func (p *Pipes) look() {
 	}
 }
 
-func (p *Pipes) all() []*joint {
+// list takes down the pipes that there are.
+func (p *Pipes) list() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Collect(maps.Keys(p.open))
+	p.looking = p.looking[:0]
+	for j := range p.open {
+		p.looking = append(p.looking, j)
+	}
 }
 
 // look ends the pipe if the side where w begins is gone without anybody's notice; back is the other direction.

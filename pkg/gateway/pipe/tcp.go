@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,8 +22,11 @@ func TCP(conn *net.TCPConn) Stream {
 // tcp does not embed its connection: io.Copy would use the methods that go around Read.
 type tcp struct {
 	conn *net.TCPConn
-	// silence is for looks only.
-	silence socket.Silence
+	// sent counts the beginnings and the ends of what writes to the other end. silence, and answered, which is what sent was
+	// when the other end had answered all of it, are for looks only.
+	sent     atomic.Uint32
+	answered uint32
+	silence  socket.Silence
 
 	mu                    sync.Mutex
 	readEnded, writeEnded bool
@@ -38,7 +42,11 @@ func (t *tcp) Read(b []byte) (int, error) {
 }
 
 // Write implements Stream.
-func (t *tcp) Write(b []byte) (int, error) { return t.conn.Write(b) }
+func (t *tcp) Write(b []byte) (int, error) {
+	t.sent.Add(1)
+	defer t.sent.Add(1)
+	return t.conn.Write(b)
+}
 
 // judgeEnd tells an end from a reset. Linux gives the error of a reset to one caller only; if that was a
 // Write, Read sees an end. As long as we have not ended our direction, the state of the connection
@@ -70,9 +78,18 @@ func (t *tcp) Taken() uint64 {
 }
 
 // unanswered says whether a host has vanished that something was sent to. Nobody else notices for a quarter of an hour:
-// Linux sends no keep-alives while it waits for an acknowledgement.
+// Linux sends no keep-alives while it waits for an acknowledgement. The kernel is not asked about a connection that
+// nothing is sent on.
 func (t *tcp) unanswered(now time.Time) bool {
+	sent := t.sent.Load()
+	if sent == t.answered {
+		t.silence = socket.NewSilence(now)
+		return false
+	}
 	heard, ok := socket.Sound(t.conn)
+	if ok && !heard.Owed && sent%2 == 0 {
+		t.answered = sent
+	}
 	return ok && t.silence.Lasted(now, heard) >= socket.Patience
 }
 
@@ -80,6 +97,8 @@ func (t *tcp) unanswered(now time.Time) bool {
 func (t *tcp) CloseWrite() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.sent.Add(1)
+	defer t.sent.Add(1)
 	err := t.conn.CloseWrite() // it does not wait
 	if err == nil {
 		t.writeEnded = true

@@ -22,6 +22,8 @@ type Sounding struct {
 	Answered time.Duration
 	// Closed is set when there is no connection any more. If our direction was not ended, it was reset or has timed out.
 	Closed bool
+	// Owed is set while something is not acknowledged, or not even sent.
+	Owed bool
 	// Acked is how many bytes the other end has acknowledged.
 	Acked uint64
 }

@@ -25,6 +25,7 @@ func Sound(conn net.Conn) (heard Sounding, ok bool) {
 		ok = true
 		heard.Waiting = info.Probes >= unansweredProbes || info.Unacked > 0 && info.Last_data_sent < info.Last_ack_recv
 		heard.Closed = info.State == stateClosed
+		heard.Owed = info.Unacked > 0 || info.Notsent_bytes > 0
 		heard.Acked = info.Bytes_acked
 		heard.Answered = time.Duration(info.Last_ack_recv) * time.Millisecond
 	})
