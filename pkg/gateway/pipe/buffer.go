@@ -4,7 +4,7 @@ import "sync"
 
 const (
 	// smallSize is what a direction holds while it waits: most of ten thousand idle streams' memory.
-	smallSize = 1 << 10
+	smallSize = 768
 	// bigSize holds three TLS records of the largest size (RFC 8446 section 5.1). Four, with what TLS adds, are
 	// a little more than the 64 KiB that the kernel sends as one segment: the rest would go out, and wake
 	// its reader, by itself. That costs a fifth of the processor time (make bench-gateway).
