@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var errReset = errors.New("reset by the other side")
 
