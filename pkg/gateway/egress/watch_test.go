@@ -39,7 +39,7 @@ type following struct {
 	shop, links string
 }
 
-func follow(t *testing.T, c *rig.Cluster) *following {
+func watching(t *testing.T, c *rig.Cluster) *following {
 	t.Helper()
 	f := &following{
 		world:   &world{gateways: newGateways(t), records: &records{}, lines: &lines{}, ended: make(chan struct{})},
@@ -130,7 +130,7 @@ func (f *following) expectServed(t *testing.T, port int) {
 
 // GW-2, MIR-11: ports and verdicts follow the API server.
 func TestFollowsTheAPIServer(t *testing.T) {
-	f := follow(t, rig.Shared(t, 1)[0])
+	f := watching(t, rig.Shared(t, 1)[0])
 	f.grant(t)
 	web := f.mirror("web", 20101)
 	rig.Create(t, f.cluster, web, rig.Service(f.shop, "no-mirror"))
@@ -193,7 +193,7 @@ func TestFollowsTheAPIServer(t *testing.T) {
 func TestAsksForNothingButMirrorsAndLinks(t *testing.T) {
 	c := rig.Shared(t, 1)[0]
 	from := rig.Mark(t, c)
-	f := follow(t, c)
+	f := watching(t, c)
 	f.grant(t)
 	f.createLink(t)
 	rig.Create(t, c, f.mirror("web", 20111))
@@ -230,7 +230,7 @@ func TestAsksForNothingButMirrorsAndLinks(t *testing.T) {
 
 // LESSON-41: what is missing is told once, in words, and counted; granted, it is noticed without a restart.
 func TestSaysOnceWhatItMayNotDo(t *testing.T) {
-	f := follow(t, rig.Shared(t, 1)[0])
+	f := watching(t, rig.Shared(t, 1)[0])
 	if err := f.cluster.Grant(t.Context(), f.user, mirrorRule, sliceRule); err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestSaysOnceWhatItMayNotDo(t *testing.T) {
 // While the API server is away traffic goes on; when it comes back, what happened meanwhile counts.
 func TestOutlivesTheAPIServer(t *testing.T) {
 	c := rig.New(t, rig.ClusterOptions{Name: "away"})[0]
-	f := follow(t, c)
+	f := watching(t, c)
 	f.grant(t)
 	web := f.mirror("web", 20121)
 	rig.Create(t, c, web)
@@ -316,25 +316,5 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	}
 	if _, err := New(log, Options{}, &rest.Config{}, nil, nil, NewMetrics(prometheus.NewRegistry())); err == nil || !strings.Contains(err.Error(), "--namespace") {
 		t.Errorf("error = %v, want one that names the option", err)
-	}
-}
-
-// What comes from the API server and is something else is an error of the reflector's, not of ours.
-func TestFeedRefusesOtherKinds(t *testing.T) {
-	table := newTestTable(t)
-	f := feed[*corev1.Service]{table.SetService, table.ReplaceServices, func(*corev1.Service) {}}
-	other := &corev1.Pod{}
-	for name, err := range map[string]error{
-		"add": f.Add(other), "update": f.Update(other), "delete": f.Delete(other), "replace": f.Replace([]any{newMirror(), other}, "1"),
-	} {
-		if err == nil || !strings.Contains(err.Error(), "Pod") {
-			t.Errorf("%s: error = %v, want it to name the kind", name, err)
-		}
-	}
-	if len(table.mirrors) != 0 {
-		t.Error("half a list was taken over")
-	}
-	if err := f.Resync(); err != nil {
-		t.Error(err)
 	}
 }

@@ -47,7 +47,7 @@ type view struct {
 	log []string
 }
 
-func follow(t *testing.T, c *rig.Cluster, granted ...rbacv1.PolicyRule) *view {
+func watching(t *testing.T, c *rig.Cluster, granted ...rbacv1.PolicyRule) *view {
 	t.Helper()
 	v := &view{cluster: c, namespace: c.Namespace(t), ended: make(chan error, 1)}
 	user, err := c.ServiceAccount(t.Context(), v.namespace, "linkspan-gateway")
@@ -162,7 +162,7 @@ func (v *view) expectClosed(t *testing.T, target wire.Target, port uint16, reaso
 // GW-2, MIR-1: what is exported, and what is not any more, follows the API server.
 func TestFollowsServices(t *testing.T) {
 	c := rig.Shared(t, 1)[0]
-	v := follow(t, c, rules...)
+	v := watching(t, c, rules...)
 	v.expectSynced(t)
 
 	web := rig.Service(v.namespace, "web", rig.Exported(v1alpha3.ExportedGateway))
@@ -249,7 +249,7 @@ func (v *view) expectAllowed(t *testing.T, target wire.Target, port uint16, iden
 // The labels that slices are found by are the EndpointSlice controller's own work, so here it runs.
 func TestFollowsPodsOfHeadlessServices(t *testing.T) {
 	c := rig.Shared(t, 1)[0]
-	v := follow(t, c, rules...)
+	v := watching(t, c, rules...)
 	if err := c.StartControllers(t.Context(), rig.EndpointSliceController, rig.ServiceAccountController); err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func (v *view) writeStatus(t *testing.T, pod *corev1.Pod, is corev1.ConditionSta
 func TestAsksForNothingButExports(t *testing.T) {
 	c := rig.Shared(t, 1)[0]
 	from := rig.Mark(t, c)
-	v := follow(t, c, rules...)
+	v := watching(t, c, rules...)
 	v.expectSynced(t)
 	web := rig.Service(v.namespace, "web", rig.Exported(v1alpha3.ExportedGateway))
 	db := rig.Service(v.namespace, "db", rig.Exported(v1alpha3.ExportedGateway), rig.Headless())
@@ -366,7 +366,7 @@ func TestAsksForNothingButExports(t *testing.T) {
 // LESSON-41: what is missing is told once, in words, and counted; granted, it is noticed without a restart.
 func TestSaysOnceWhatItMayNotDo(t *testing.T) {
 	c := rig.Shared(t, 1)[0]
-	v := follow(t, c, rules[0])
+	v := watching(t, c, rules[0])
 	failures := v.metrics.failures.WithLabelValues("endpointslices", "list")
 	rig.ExpectSoon(t, func(context.Context) error {
 		if n := testutil.ToFloat64(failures); n < 3 {
@@ -393,7 +393,7 @@ func TestSaysOnceWhatItMayNotDo(t *testing.T) {
 // While the API server is away traffic goes on; when it comes back, what happened meanwhile counts.
 func TestOutlivesTheAPIServer(t *testing.T) {
 	c := rig.New(t, rig.ClusterOptions{Name: "away", SkipCRDs: true})[0]
-	v := follow(t, c, rules...)
+	v := watching(t, c, rules...)
 	web := rig.Service(v.namespace, "web", rig.Exported(v1alpha3.ExportedGateway))
 	rig.Create(t, c, web)
 	v.expect(t, v.target("web"), 80, web.Spec.ClusterIP+":80")
@@ -441,25 +441,5 @@ func TestWatchRefusesABadConfiguration(t *testing.T) {
 	err := table.Watch(t.Context(), &rest.Config{Host: "https://203.0.113.1", TLSClientConfig: rest.TLSClientConfig{CAData: []byte("no PEM")}})
 	if err == nil || !strings.Contains(err.Error(), "watch what is exported") {
 		t.Errorf("error = %v, want one that names what was being done", err)
-	}
-}
-
-// What comes from the API server and is something else is an error of the reflector's, not of ours.
-func TestFeedRefusesOtherKinds(t *testing.T) {
-	table := newTestTable(t, nil)
-	f := feed[*corev1.Service]{table.SetService, table.ReplaceServices, func(*corev1.Service) {}}
-	other := &corev1.Pod{}
-	for name, err := range map[string]error{
-		"add": f.Add(other), "update": f.Update(other), "delete": f.Delete(other), "replace": f.Replace([]any{newService(), other}, "1"),
-	} {
-		if err == nil || !strings.Contains(err.Error(), "Pod") {
-			t.Errorf("%s: error = %v, want it to name the kind", name, err)
-		}
-	}
-	if len(table.services) != 0 {
-		t.Error("half a list was taken over")
-	}
-	if err := f.Resync(); err != nil {
-		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package exports
+package follow
 
 import (
 	"context"
@@ -12,14 +12,16 @@ import (
 // outage tells once of the beginning of an outage of one kind of request, and once of its end.
 type outage struct {
 	log      logr.Logger
+	what     string
 	failures prometheus.Counter
 	lasts    atomic.Bool
 }
 
-func (t *Table) newOutage(resource, verb string) *outage {
+func (f Follower) newOutage(resource, verb string) *outage {
 	return &outage{
-		log:      t.log.WithValues("resource", resource, "verb", verb),
-		failures: t.metrics.failures.WithLabelValues(resource, verb),
+		log:      f.Log.WithValues("resource", resource, "verb", verb),
+		what:     f.What,
+		failures: f.Failures.WithLabelValues(resource, verb),
 	}
 }
 
@@ -30,14 +32,14 @@ func (o *outage) note(ctx context.Context, err error) {
 		// We are ending, or asked for a time that the API server no longer remembers, and will list again.
 	case err == nil:
 		if o.lasts.Swap(false) {
-			o.log.Info("Following the cluster's exports again")
+			o.log.Info("Following " + o.what + " again")
 		}
 	case o.lasts.Swap(true):
 		o.failures.Inc()
-		o.log.V(1).Info("Failing to follow the cluster's exports", "cause", err.Error())
+		o.log.V(1).Info("Failing to follow "+o.what, "cause", err.Error())
 	default:
 		o.failures.Inc()
-		o.log.Error(err, "Failing to follow the cluster's exports, which stay as they were last seen")
+		o.log.Error(err, "Failing to follow "+o.what+", which stay as they were last seen")
 	}
 }
 
