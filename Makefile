@@ -6,6 +6,7 @@ VERSION ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || echo 
 
 # Settings, on the command line: make deflake RUN=TestAdoption N=50
 ARGS ?=
+NAME ?= linkspan
 SERVICES ?= 1000
 FUZZTIME ?= 20s
 FUZZ ?=
@@ -33,6 +34,10 @@ help: ## Explain the targets.
 .PHONY: build
 build: ## Build bin/mirror and bin/gateway.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/mirror ./cmd/gateway
+
+.PHONY: images
+images: ## Build images of both for amd64 and arm64 as OCI archives in dist/images (NAME=example.org/linkspan).
+	$(GO) run ./hack/images -version $(VERSION) -name $(NAME)
 
 .PHONY: demo
 demo: build ## Link two real API servers and mirror services; stays up until Ctrl-C (ARGS=--exit ends by itself).
