@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -55,6 +56,25 @@ func finish(raw []byte) ([]byte, error) {
 	if err := unstructured.SetNestedSlice(crd, all, "spec", "versions"); err != nil {
 		return nil, fmt.Errorf("setting the versions: %w", err)
 	}
+	return marshal(crd)
+}
+
+// forChart is the CRD as a chart's template. Helm must not delete it: all Links would go with it.
+func forChart(final []byte) ([]byte, error) {
+	if bytes.Contains(final, []byte("{{")) {
+		return nil, errors.New("a description contains {{, which Helm would take for its own")
+	}
+	var crd map[string]any
+	if err := yaml.Unmarshal(final, &crd); err != nil {
+		return nil, fmt.Errorf("reading it: %w", err)
+	}
+	if err := unstructured.SetNestedField(crd, "keep", "metadata", "annotations", "helm.sh/resource-policy"); err != nil {
+		return nil, fmt.Errorf("annotating it: %w", err)
+	}
+	return marshal(crd)
+}
+
+func marshal(crd map[string]any) ([]byte, error) {
 	text, err := yaml.Marshal(crd)
 	if err != nil {
 		return nil, fmt.Errorf("writing it: %w", err)

@@ -14,6 +14,7 @@ const (
 	apiPackage = "./api/v1alpha3"
 	crdFolder  = "api/v1alpha3/crd"
 	crdFile    = "multicluster.linkerd.io_links.yaml"
+	chartFile  = "charts/linkspan-crds/templates/links.yaml"
 )
 
 func main() {
@@ -51,7 +52,14 @@ func run(ctx context.Context) error {
 	if err := os.MkdirAll(crdFolder, 0o755); err != nil {
 		return fmt.Errorf("making the CRD's folder: %w", err)
 	}
-	return os.WriteFile(filepath.Join(crdFolder, crdFile), final, 0o644)
+	if err := os.WriteFile(filepath.Join(crdFolder, crdFile), final, 0o644); err != nil {
+		return fmt.Errorf("writing the CRD: %w", err)
+	}
+	charted, err := forChart(final)
+	if err != nil {
+		return fmt.Errorf("turning the CRD into the chart's: %w", err)
+	}
+	return os.WriteFile(chartFile, charted, 0o644)
 }
 
 // controllerGen builds the pinned generator, in its own module so that its dependencies stay out of

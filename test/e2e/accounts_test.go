@@ -11,48 +11,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/linkspan/linkspan/test/rig"
+	"github.com/linkspan/linkspan/test/rights"
 )
 
-// rights are the documented permissions of an account: everywhere, and in the namespace that it lives in.
-type rights struct{ everywhere, athome []rbacv1.PolicyRule }
-
 // rightsOf are the permissions of each account, and no more (LESSON-34, POL-7).
-func rightsOf(account string) rights {
-	const core, slices, ours = "", "discovery.k8s.io", "multicluster.linkerd.io"
-	read := []string{"list", "watch"}
-	getAlso := []string{"get", "list", "watch"}
+func rightsOf(account string) rights.Rights {
 	switch account {
 	case ingressAccount:
-		return rights{everywhere: []rbacv1.PolicyRule{rule(core, "services", read), rule(slices, "endpointslices", read)}}
+		return rights.Ingress()
 	case egressAccount:
-		return rights{
-			everywhere: []rbacv1.PolicyRule{rule(core, "services", read), rule(slices, "endpointslices", read)},
-			athome:     []rbacv1.PolicyRule{rule(ours, "links", read)},
-		}
+		return rights.Egress()
 	case remoteAccount:
-		kubeSystem := rule(core, "namespaces", []string{"get"})
-		kubeSystem.ResourceNames = []string{"kube-system"}
-		return rights{everywhere: []rbacv1.PolicyRule{rule(core, "services", getAlso), rule(slices, "endpointslices", getAlso), kubeSystem}}
-	default: // the controller's
-		all := []string{"get", "list", "watch", "create", "patch", "delete"}
-		return rights{
-			everywhere: []rbacv1.PolicyRule{
-				rule(core, "services", all), rule(slices, "endpointslices", all),
-				rule(core, "endpoints", []string{"get", "delete"}),
-				rule(core, "namespaces", getAlso),
-				rule("events.k8s.io", "events", []string{"create", "patch"}),
-			},
-			athome: []rbacv1.PolicyRule{
-				rule(ours, "links", []string{"get", "list", "watch", "patch"}), rule(ours, "links/status", []string{"patch"}),
-				rule(core, "secrets", getAlso),
-				rule("coordination.k8s.io", "leases", []string{"get", "create", "update"}),
-			},
-		}
+		return rights.Remote()
+	default:
+		return rights.Controller()
 	}
-}
-
-func rule(group, resource string, verbs []string) rbacv1.PolicyRule {
-	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
 }
 
 // home is the cluster that an account lives in.
@@ -71,19 +44,19 @@ func (w *world) account(t *testing.T, name string) rig.User {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Grant(t.Context(), user, may.everywhere...); err != nil {
+	if err := c.Grant(t.Context(), user, may.Everywhere...); err != nil {
 		t.Fatal(err)
 	}
-	if len(may.athome) > 0 {
+	if len(may.AtHome) > 0 {
 		meta := metav1.ObjectMeta{Namespace: w.links, Name: name}
-		rig.Create(t, c, &rbacv1.Role{ObjectMeta: meta, Rules: may.athome}, &rbacv1.RoleBinding{
+		rig.Create(t, c, &rbacv1.Role{ObjectMeta: meta, Rules: may.AtHome}, &rbacv1.RoleBinding{
 			ObjectMeta: meta,
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.links, Name: name}},
 		})
-		awaitRight(t, c, user, w.links, may.athome[0])
+		awaitRight(t, c, user, w.links, may.AtHome[0])
 	}
-	awaitRight(t, c, user, "", may.everywhere[0])
+	awaitRight(t, c, user, "", may.Everywhere[0])
 	return user
 }
 
@@ -151,7 +124,7 @@ func checkUsed(t *testing.T, account string, used []string) {
 	t.Helper()
 	var want []string
 	may := rightsOf(account)
-	for _, one := range slices.Concat(may.everywhere, may.athome) {
+	for _, one := range slices.Concat(may.Everywhere, may.AtHome) {
 		for _, verb := range one.Verbs {
 			want = append(want, rig.Request{Verb: verb, Group: one.APIGroups[0], Resource: one.Resources[0]}.String())
 		}

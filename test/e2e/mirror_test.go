@@ -54,7 +54,7 @@ func (w *world) linkByCommand(t *testing.T, in *half) {
 		Name:   "system:serviceaccount:" + w.links + ":" + remoteAccount + "-" + w.links,
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + w.links, "system:authenticated"},
 	}
-	awaitRight(t, w.east, remote, "", rightsOf(remoteAccount).everywhere[0])
+	awaitRight(t, w.east, remote, "", rightsOf(remoteAccount).Everywhere[0])
 	apply(t, w.west, command(t, program("mirror"), append([]string{
 		"--kubeconfig=" + path, "link", "--cluster-name=" + w.cluster, "--gateway-namespace=" + w.links,
 		"--selector=" + v1alpha3.LabelExported + "=" + v1alpha3.ExportedGateway + "," + labelWorld + "=" + w.links,
