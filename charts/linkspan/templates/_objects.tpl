@@ -1,0 +1,137 @@
+{{/* Objects that every workload has. Each takes a workload; see _helpers.tpl. */}}
+
+{{- define "linkspan.serviceAccount" -}}
+{{- if .values.serviceAccount.create }}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "linkspan.account" . }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "linkspan.labels" . | nindent 4 }}
+  {{- with .values.serviceAccount.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+# The pods ask for the token themselves.
+automountServiceAccountToken: false
+{{- end }}
+{{- end }}
+
+{{/* Rules for all namespaces (everywhere) and for the release's (atHome), and their bindings. */}}
+{{- define "linkspan.rbac" -}}
+{{- if .root.Values.rbac.create }}
+{{- $w := . }}
+{{- range list (dict "kind" "ClusterRole" "name" (include "linkspan.clusterRole" .) "rules" .everywhere) (dict "kind" "Role" "name" .name "rules" .atHome) }}
+{{- if .rules }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .kind }}
+metadata:
+  name: {{ .name }}
+  {{- if eq .kind "Role" }}
+  namespace: {{ $w.root.Release.Namespace }}
+  {{- end }}
+  labels:
+    {{- include "linkspan.labels" $w | nindent 4 }}
+rules:
+{{ trim .rules }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .kind }}Binding
+metadata:
+  name: {{ .name }}
+  {{- if eq .kind "Role" }}
+  namespace: {{ $w.root.Release.Namespace }}
+  {{- end }}
+  labels:
+    {{- include "linkspan.labels" $w | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ .kind }}
+  name: {{ .name }}
+subjects:
+- kind: ServiceAccount
+  name: {{ include "linkspan.account" $w }}
+  namespace: {{ $w.root.Release.Namespace }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "linkspan.deploymentHead" -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "linkspan.labels" . | nindent 4 }}
+  {{- with .values.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- if not (dig "autoscaling" "enabled" false .values) }}
+  replicas: {{ .values.replicas }}
+  {{- end }}
+  strategy:
+    {{- toYaml .values.strategy | nindent 4 }}
+  selector:
+    matchLabels:
+      {{- include "linkspan.selector" . | nindent 6 }}
+{{- end }}
+
+{{- define "linkspan.podDisruptionBudget" -}}
+{{- if .values.podDisruptionBudget.enabled }}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "linkspan.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: {{ .values.podDisruptionBudget.maxUnavailable }}
+  # A pod that is not ready serves nobody, and must not keep its node from being drained.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels:
+      {{- include "linkspan.selector" . | nindent 6 }}
+{{- end }}
+{{- end }}
+
+{{- define "linkspan.autoscaler" -}}
+{{- with .values.autoscaling }}
+{{- if .enabled }}
+{{- if not (dig "requests" "cpu" "" $.values.resources) }}
+{{- fail (printf "%s.autoscaling needs to know what 100 %% is: set %s.resources.requests.cpu" $.at $.at) }}
+{{- end }}
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ $.name }}
+  namespace: {{ $.root.Release.Namespace }}
+  labels:
+    {{- include "linkspan.labels" $ | nindent 4 }}
+spec:
+  scaleTargetRef:
+    apiVersion: apps/v1
+    kind: Deployment
+    name: {{ $.name }}
+  minReplicas: {{ .minReplicas }}
+  maxReplicas: {{ .maxReplicas }}
+  metrics:
+  - type: Resource
+    resource:
+      name: cpu
+      target:
+        type: Utilization
+        averageUtilization: {{ .targetCPUUtilizationPercentage }}
+  {{- with .behavior }}
+  behavior:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
