@@ -51,11 +51,16 @@ clean: ## Remove what make built in the tree; caches outside it stay.
 ##@ Test
 
 .PHONY: test
-test: test-unit test-rig ## Run all tests, with the race detector.
+test: test-unit test-charts test-rig ## Run all tests, with the race detector.
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no API server.
 	packages=$$(hack/packages unit) && $(GO) test -race -timeout $(UNIT_TIMEOUT) $$packages
+
+.PHONY: test-charts
+# Never from the cache: Go does not notice changes of files outside the module, such as the charts.
+test-charts: ## Render the charts with Helm's code and compare.
+	cd charts/test && $(GO) test -count=1 -timeout $(UNIT_TIMEOUT) ./...
 
 .PHONY: test-rig
 test-rig: kube ## Run the tests against real API servers.
@@ -106,6 +111,7 @@ generate: ## Write all generated files again.
 	$(GO) run ./hack/generate
 	$(GO) test ./internal/cli -run TestFlagsReferenceIsCurrent -count=1 -update-reference
 	$(GO) test ./internal/controller -run TestMetricsReferenceIsCurrent -count=1 -update
+	cd charts/test && $(GO) test ./reference -run TestReadmeIsCurrent -count=1 -update
 
 .PHONY: verify
 verify: ## Fail if a module is not tidy or generating changes anything; stage your change first.
