@@ -90,6 +90,10 @@ const (
 	AnnotationRemoteReady = "linkspan.io/remote-ready"
 	// LabelCreatedNamespace marks, with the value "true", a namespace made under --create-namespaces.
 	LabelCreatedNamespace = "linkspan.io/created-namespace"
+	// LabelInstallation marks what `mirror install` printed; its value is the installation's namespace.
+	LabelInstallation = "linkspan.io/installation"
+	// ControllerLease is the Lease of the controllers' leader election, in their own namespace.
+	ControllerLease = "linkspan-mirror"
 
 	// AnnotationInsecureSkipTLSVerify on a Link, value "true", permits a kubeconfig that skips verification.
 	AnnotationInsecureSkipTLSVerify = "linkspan.io/insecure-skip-tls-verify"

@@ -19,8 +19,8 @@ import (
 // namespaceFile holds the namespace of the pod that we run in.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-func newControllerCommand(streams Streams, globals *globalOptions) *cobra.Command {
-	opts := controller.Options{}
+func newControllerCommand(streams Streams, globals *globalOptions, version string) *cobra.Command {
+	opts := controller.Options{Version: version}
 	cmd := &cobra.Command{
 		Use:   "controller",
 		Short: "Run the controller that keeps mirrors right",

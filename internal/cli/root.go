@@ -55,7 +55,7 @@ source see what the target exports. Commands print manifests and never change a 
 	globals.bind(root.PersistentFlags())
 	root.AddCommand(
 		newAllowCommand(streams),
-		newControllerCommand(streams, globals),
+		newControllerCommand(streams, globals, version),
 		newGatewaysCommand(streams, globals),
 		newLinkCommand(streams, globals),
 		newUnlinkCommand(streams, globals),

@@ -19,12 +19,19 @@ import (
 )
 
 // cacheOptions say what of the local cluster is held in memory: mirrors, Links, their Secrets, and
-// the names of namespaces. Nothing else is, however large the cluster, but what egressCache says.
-func cacheOptions(namespace string) cache.Options {
+// the names of namespaces. Nothing else is, however large the cluster, but what egressCache says. Of
+// mirrors those in imports alone, if there are any.
+func cacheOptions(namespace string, imports []string) cache.Options {
 	mirrors := cache.ByObject{
 		Label: labels.SelectorFromSet(labels.Set{v1alpha3.LabelMirroredService: "true"}),
 		// A plan never changes its input, so the copies would be waste.
 		UnsafeDisableDeepCopy: new(true),
+	}
+	for _, name := range imports {
+		if mirrors.Namespaces == nil {
+			mirrors.Namespaces = map[string]cache.Config{}
+		}
+		mirrors.Namespaces[name] = cache.Config{}
 	}
 	own := map[string]cache.Config{namespace: {}}
 	namespaces := &metav1.PartialObjectMetadata{}

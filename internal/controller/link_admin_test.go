@@ -52,7 +52,7 @@ func TestAdminAddress(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	run := p.run(t, func(o *Options) { o.AdminAddress, o.Log.Level = address, "info" })
+	run := p.run(t, func(o *Options) { o.AdminAddress, o.Log.Level, o.LeaderElect = address, "info", true })
 	for _, c := range []struct {
 		method, path string
 		code         int
@@ -60,7 +60,8 @@ func TestAdminAddress(t *testing.T) {
 	}{
 		{"GET", "/livez", 200, "ok"},
 		{"GET", "/readyz", 200, "ok"},
-		{"GET", "/metrics", 200, "workqueue_depth"},
+		{"GET", "/metrics", 200, "workqueue_adds_total"},                                   // that of the depth comes with the first key
+		{"GET", "/metrics", 200, `leader_election_master_status{name="linkspan-mirror"} `}, // the alerts go by this name (OBS-9)
 		{"GET", "/log-level", 200, "INFO"},
 		{"PUT", "/log-level?level=loud", 400, `"loud"`},
 		{"PUT", "/log-level?level=debug&for=1m", 200, "DEBUG"},

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/linkspan/linkspan/internal/build"
+	"github.com/linkspan/linkspan/internal/logging"
 	"github.com/linkspan/linkspan/pkg/gateway/certs"
 	"github.com/linkspan/linkspan/pkg/gateway/egress"
 	"github.com/linkspan/linkspan/pkg/gateway/exports"
@@ -41,11 +43,15 @@ var descText = regexp.MustCompile(`(?s)^Desc\{fqName: "([^"]+)", help: "(.+?)"(?
 // docs/metrics.md lists every metric of ours: a metric without its line fails here (OBS-5, H8).
 func TestMetricsReferenceIsCurrent(t *testing.T) {
 	var controller collectors
+	build.NewMetrics(&controller, "")
+	logging.NewMetrics(&controller, &logging.Level{})
 	remote.NewMetrics(&controller)
 	mirror.NewMetrics(&controller)
 	probe.NewMetrics(&controller)
 	certs.NewMetrics(&controller, probeCertificates)
 	var gateway collectors
+	build.NewMetrics(&gateway, "")
+	logging.NewMetrics(&gateway, &logging.Level{})
 	certs.NewMetrics(&gateway, "gateway")
 	egress.NewMetrics(&gateway)
 	exports.NewMetrics(&gateway)
@@ -102,6 +108,8 @@ func kindOf(t *testing.T, c prometheus.Collector) string {
 		return "counter"
 	case *prometheus.HistogramVec:
 		return "histogram"
+	case prometheus.GaugeFunc: // which every single metric is, so that this case is the last
+		return "gauge"
 	default:
 		t.Fatalf("unknown kind of metric %T", c)
 		return ""
@@ -118,8 +126,16 @@ Served as Prometheus text at ` + "`/metrics`" + ` of the admin address. This pag
 Its admin address is ` + "`:9999`" + ` by default. A Link's series go when the Link goes.
 
 Names without the prefix ` + "`linkspan_`" + ` are those of Linkerd's multicluster extension and keep its meaning.
-Beside these, controller-runtime's own metrics are served; ` + "`workqueue_depth{name=\"mirror\"}`" + ` is the number of
-services that wait for their turn.
+Beside these, controller-runtime's own metrics are served, and those of the process and of Go's runtime.
+Alerts and the dashboard use these of them:
+
+- ` + "`workqueue_depth{name=\"mirror\"}`" + `: the number of services that wait for their turn
+- ` + "`controller_runtime_reconcile_total{controller,result}`" + ` and ` + "`controller_runtime_reconcile_errors_total{controller}`" + `, of the
+  controllers link and mirror
+- ` + "`leader_election_master_status{name=\"linkspan-mirror\"}`" + `: 1 at the leader, 0 at standbys
+- ` + "`process_start_time_seconds`" + `, ` + "`process_cpu_seconds_total`" + ` and ` + "`process_resident_memory_bytes`" + `
+
+Standbys connect and probe as the leader does, and write nothing: join with the leader before you read a gauge.
 `
 
 const gatewayHeader = `

@@ -40,6 +40,8 @@ type Options struct {
 	// ProbeCerts are shown to gateways by probes; without them probes are HTTP only.
 	ProbeCerts certs.Options
 
+	// Version is that of the program, for linkspan_build_info. It is no flag.
+	Version string
 	// Registry receives the metrics; the one that AdminAddress serves when nil.
 	Registry prometheus.Registerer
 }

@@ -12,6 +12,7 @@ import (
 // unbound are the options that are no flags, each for a reason.
 var unbound = map[string]string{
 	"Options.Registry":            "tests count series in a registry of their own",
+	"Options.Version":             "main gives it",
 	"Options.Mirror.OwnNamespace": "follows from --namespace",
 }
 

@@ -28,6 +28,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/internal/build"
 	"github.com/linkspan/linkspan/internal/logging"
 	"github.com/linkspan/linkspan/pkg/link"
 	"github.com/linkspan/linkspan/pkg/link/remote"
@@ -38,7 +39,7 @@ import (
 
 const (
 	// leaseName is the Lease of leader election.
-	leaseName = "linkspan-mirror"
+	leaseName = v1alpha3.ControllerLease
 	// stopTimeout is how long what is under way may take to end.
 	stopTimeout = 10 * time.Second
 )
@@ -50,6 +51,8 @@ func Run(ctx context.Context, cfg *rest.Config, opts Options, logTo io.Writer) e
 		return err
 	}
 	log, level := logging.New(opts.Log, logTo)
+	logging.NewMetrics(opts.registry(), level)
+	build.NewMetrics(opts.registry(), opts.Version)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	return run(ctx, cfg, opts, log, level)
@@ -95,7 +98,7 @@ func newManager(cfg *rest.Config, opts Options, log logr.Logger, level http.Hand
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme,
 		Logger: log,
-		Cache:  cacheOptions(opts.Namespace),
+		Cache:  cacheOptions(opts.Namespace, opts.Mirror.ImportNamespaces),
 		Metrics: metricsserver.Options{BindAddress: opts.AdminAddress, ExtraHandlers: map[string]http.Handler{
 			"/livez":     answer(func() bool { return true }),
 			"/readyz":    answer(ready.Load),
@@ -103,6 +106,7 @@ func newManager(cfg *rest.Config, opts Options, log logr.Logger, level http.Hand
 		}},
 		HealthProbeBindAddress:              "0",
 		LeaderElection:                      opts.LeaderElect,
+		LeaderElectionID:                    leaseName, // the name in leader_election_master_status
 		LeaderElectionResourceLockInterface: lock,
 		LeaderElectionReleaseOnCancel:       true, // safe: the process ends once Run returns
 		LeaseDuration:                       &opts.LeaseDuration,
@@ -158,7 +162,7 @@ func writeLine(w io.Writer, text string) {
 func connectParts(ctx context.Context, mgr ctrl.Manager, opts Options, log logr.Logger) error {
 	links := remote.NewLinks()
 	remoteMetrics := remote.NewMetrics(opts.registry())
-	status := &remote.StatusWriter{Log: log.WithName("status"), Client: mgr.GetClient(), Namespace: opts.Namespace, Links: links}
+	status := &remote.StatusWriter{Log: log.WithName("status"), Client: mgr.GetClient(), Namespace: opts.Namespace, Links: links, Metrics: remoteMetrics}
 
 	var mirrors *mirror.Reconciler
 	slices, err := egressCache(mgr, opts.Namespace, opts.Mirror.EgressService)
@@ -189,7 +193,7 @@ func connectParts(ctx context.Context, mgr ctrl.Manager, opts Options, log logr.
 	status.Connections, status.Mirrors, status.Gateway = connections, mirrors.Report, gatewayReport(gateways, mirrors.LacksIdentity)
 
 	controller := &remote.Controller{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: opts.Namespace, Links: links, Connections: connections,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: opts.Namespace, Imports: opts.Mirror.ImportNamespaces, Links: links, Connections: connections,
 		Gateways: gateways, Metrics: remoteMetrics, Changed: mirrors.LinkChanged, Status: status.Changed, Forget: mirrors.Forget, ResumeHold: mirrors.ResumeHold,
 		Elected: mgr.Elected(),
 	}

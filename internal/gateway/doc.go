@@ -1,5 +1,6 @@
 // Package gateway is the process of the gateway: its commands, their options, and the life of what they
-// run. `gateway ingress` lets streams of other clusters in, `gateway egress` takes streams to them.
+// run. `gateway ingress` lets streams of other clusters in, `gateway egress` takes streams to them, and
+// `gateway idle` is the container beside a Linkerd proxy that is the gateway instead.
 //
 // It owns what is wired to what, the admin server, and the order in which things start and end. It must
 // never decide anything about a stream, read what is not named by a flag, or write to an API server; and

@@ -35,8 +35,8 @@ func (o *egressOptions) validate() error {
 	return errors.Join(o.Validate(), o.Egress.Validate())
 }
 
-func newEgressCommand(streams Streams, adopt func(logr.Logger)) *cobra.Command {
-	o := &egressOptions{}
+func newEgressCommand(streams Streams, version string, adopt func(logr.Logger)) *cobra.Command {
+	o := &egressOptions{Options: Options{Version: version}}
 	cmd := &cobra.Command{
 		Use:   "egress",
 		Short: "Take streams of this cluster's clients to the gateways of other clusters",

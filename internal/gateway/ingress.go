@@ -44,8 +44,8 @@ func (o *ingressOptions) ingress() ingress.Options {
 	return options
 }
 
-func newIngressCommand(streams Streams, adopt func(logr.Logger)) *cobra.Command {
-	o := &ingressOptions{}
+func newIngressCommand(streams Streams, version string, adopt func(logr.Logger)) *cobra.Command {
+	o := &ingressOptions{Options: Options{Version: version}}
 	cmd := &cobra.Command{
 		Use:   "ingress",
 		Short: "Let streams of other clusters in, to exported services",

@@ -39,6 +39,8 @@ type Options struct {
 	DrainTimeout time.Duration
 	// Kubeconfig and Context name the cluster when the process does not run in it.
 	Kubeconfig, Context string
+	// Version is that of the program, for linkspan_build_info. It is no flag.
+	Version string
 
 	Log       logging.Options
 	AccessLog stream.LogOptions

@@ -13,6 +13,7 @@ import (
 var unbound = map[string]string{
 	"Options.Egress.Loopback":           "for tests, with gateways on this host",
 	"Options.Ingress.HTTP.DrainTimeout": "--drain-timeout is for these too",
+	"Options.Options.Version":           "main gives it",
 }
 
 // style.md H9: an option that no flag sets is an option that nobody can use. This covers the options of

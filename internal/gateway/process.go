@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/linkspan/linkspan/internal/build"
 	"github.com/linkspan/linkspan/internal/logging"
 	"github.com/linkspan/linkspan/pkg/gateway/certs"
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
@@ -63,6 +64,7 @@ func run(ctx context.Context, side stream.Side, opts Options, streams Streams, a
 	adopt(log)
 	tuneMemory()
 	p := &process{parts: newParts(side, opts, log, streams.Out), opts: opts}
+	logging.NewMetrics(p.registry, level)
 	if err := p.prepare(ctx, level, build); err != nil {
 		return err
 	}
@@ -82,6 +84,7 @@ func tuneMemory() {
 func newParts(side stream.Side, opts Options, log logr.Logger, accessLog io.Writer) parts {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	build.NewMetrics(registry, opts.Version)
 	return parts{
 		log: log, registry: registry,
 		store:    certs.NewStore(log.WithName("certs"), opts.Certs, certs.NewMetrics(registry, "gateway"), time.Now),

@@ -48,8 +48,9 @@ The ingress runs in the cluster that exports services, the egress in the cluster
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	root.AddCommand(
-		newIngressCommand(streams, adopt),
-		newEgressCommand(streams, adopt),
+		newIngressCommand(streams, version, adopt),
+		newEgressCommand(streams, version, adopt),
+		newIdleCommand(),
 		newVersionCommand(streams, version),
 	)
 	return root

@@ -196,7 +196,7 @@ func TestACommandFromStartToEnd(t *testing.T) {
 			}
 			s.found(t, `(msg="Not ready" because=.*have not been read)`)
 			s.found(t, `(msg=Ready)`)
-			for _, want := range append([]string{c.says, "linkspan_gateway_certificate_expiry_timestamp_seconds", "go_goroutines", "process_open_fds"}, "") {
+			for _, want := range append([]string{c.says, "linkspan_gateway_certificate_expiry_timestamp_seconds", `linkspan_build_info{version="v1"} 1`, "linkspan_log_level 0", "go_goroutines", "process_open_fds"}, "") {
 				if _, body := get(t, admin+"/metrics"); !strings.Contains(body, want) {
 					t.Errorf("/metrics lacks %s", want)
 				}

@@ -14,13 +14,14 @@ const clusterLabel = "target_cluster_name"
 
 // Metrics of the mirrors, all labelled with the target cluster's name.
 type Metrics struct {
-	mirrors     *prometheus.GaugeVec
-	services    *prometheus.GaugeVec
-	writes      *prometheus.CounterVec
-	repairs     *prometheus.CounterVec
-	held        *prometheus.GaugeVec
-	propagation *prometheus.HistogramVec
-	egressPorts *PortGauges
+	mirrors      *prometheus.GaugeVec
+	endpointless *prometheus.GaugeVec
+	services     *prometheus.GaugeVec
+	writes       *prometheus.CounterVec
+	repairs      *prometheus.CounterVec
+	held         *prometheus.GaugeVec
+	propagation  *prometheus.HistogramVec
+	egressPorts  *PortGauges
 }
 
 // NewMetrics registers the metrics with reg.
@@ -30,6 +31,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "linkspan_mirrors",
 			Help: "Mirrors in this cluster, by mode: gateway or remote-discovery.",
 		}, []string{clusterLabel, "mode"}),
+		endpointless: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "linkspan_mirrors_without_endpoints",
+			Help: "Mirrors that have no ready endpoint, so that whoever calls them fails.",
+		}, []string{clusterLabel}),
 		services: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "linkspan_services",
 			Help: "Exported services by what became of them: Mirrored, Kept, Refused, Waiting or Deleting.",
@@ -54,7 +59,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{clusterLabel}),
 	}
 	m.egressPorts = newPortGauges()
-	reg.MustRegister(m.mirrors, m.services, m.writes, m.repairs, m.held, m.propagation, m.egressPorts)
+	reg.MustRegister(m.mirrors, m.endpointless, m.services, m.writes, m.repairs, m.held, m.propagation, m.egressPorts)
 	return m
 }
 
@@ -67,6 +72,11 @@ func (m *Metrics) moved(cluster string, before, after plan.Outcome) {
 		m.services.WithLabelValues(cluster, string(o.State)).Add(by)
 		if o.State == plan.StateMirrored || o.State == plan.StateKept {
 			m.mirrors.WithLabelValues(cluster, string(o.Mode)).Add(by)
+			without := 0.0 // the series is there from the first mirror on
+			if !o.Ready {
+				without = by
+			}
+			m.endpointless.WithLabelValues(cluster).Add(without)
 		}
 	}
 	count(before, -1)
@@ -86,7 +96,7 @@ func (m *Metrics) forget(cluster string) {
 	match := prometheus.Labels{clusterLabel: cluster}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.mirrors, m.services, m.writes, m.repairs, m.held, m.propagation} {
+	}{m.mirrors, m.endpointless, m.services, m.writes, m.repairs, m.held, m.propagation} {
 		v.DeletePartialMatch(match)
 	}
 }

@@ -91,6 +91,44 @@ linkspan_services{state="Waiting",target_cluster_name="east"} 0
 	}
 }
 
+// MIR-11: a mirror that has no ready endpoint is counted until it has one, ceases to be one, or goes.
+func TestMetricsCountMirrorsWithoutEndpoints(t *testing.T) {
+	t.Parallel()
+	ready := func(o plan.Outcome) plan.Outcome {
+		o.Ready = true
+		return o
+	}
+	for name, c := range map[string]struct {
+		moves []plan.Outcome
+		want  string
+	}{
+		"a mirror with endpoints":           {moves: []plan.Outcome{ready(isMirrored)}, want: "0"},
+		"a mirror without":                  {moves: []plan.Outcome{isMirrored}, want: "1"},
+		"a mirror that lost them":           {moves: []plan.Outcome{ready(isMirrored), isMirrored}, want: "1"},
+		"a mirror that got them":            {moves: []plan.Outcome{isMirrored, ready(isMirrored)}, want: "0"},
+		"a mirror that is kept without":     {moves: []plan.Outcome{isMirrored, kept}, want: "1"},
+		"a mirror that went without":        {moves: []plan.Outcome{isMirrored, none}, want: "0"},
+		"a service that is no longer taken": {moves: []plan.Outcome{isMirrored, refused}, want: "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			registry := prometheus.NewPedanticRegistry()
+			m, before := NewMetrics(registry), plan.Outcome{}
+			for _, after := range c.moves {
+				m.moved("east", before, after)
+				before = after
+			}
+			want := `
+# HELP linkspan_mirrors_without_endpoints Mirrors that have no ready endpoint, so that whoever calls them fails.
+# TYPE linkspan_mirrors_without_endpoints gauge
+linkspan_mirrors_without_endpoints{target_cluster_name="east"} ` + c.want + "\n"
+			if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "linkspan_mirrors_without_endpoints"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // The propagation of a change counts from when it was first seen, and once.
 func TestArrivals(t *testing.T) {
 	t.Parallel()

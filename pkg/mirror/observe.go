@@ -31,7 +31,10 @@ func (r *Reconciler) observe(ctx context.Context, k Key, l link.Link) (plan.Inpu
 		Policy: r.opts.Policy(), Mirrors: r.locals.count(l.Cluster), Gateway: r.gatewayOf(l),
 	}
 	var err error
-	if in.Local, err = r.local(ctx, k, l); err != nil {
+	if in.Policy.Imports(k.Namespace) { // what is elsewhere is neither read nor touched
+		in.Local, err = r.local(ctx, k, l)
+	}
+	if err != nil {
 		return in, err
 	}
 	if in.LocalNamespace, err = r.namespace(ctx, k.Namespace); err != nil {

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -21,6 +22,8 @@ type Options struct {
 	CreateNamespaces bool
 	// AllowedNamespaces may receive mirrors although their name starts with kube- or is our own.
 	AllowedNamespaces []string
+	// ImportNamespaces are the only ones that may receive mirrors, and that are read; empty means all.
+	ImportNamespaces []string
 	// MaxMirrors is the most mirrors per Link, 0 for no limit.
 	MaxMirrors int
 	// MaxEndpoints is the most endpoints per mirror, 0 for no limit.
@@ -54,6 +57,7 @@ func (o *Options) Bind(fs *pflag.FlagSet) {
 	fs.IntVar(&o.Workers, "workers", 16, "services that are reconciled at the same time")
 	fs.BoolVar(&o.CreateNamespaces, "create-namespaces", false, "create the namespaces that exported services need")
 	fs.StringSliceVar(&o.AllowedNamespaces, "allow-namespaces", nil, "namespaces that may receive mirrors although their name starts with kube- or the controller runs there")
+	fs.StringSliceVar(&o.ImportNamespaces, "import-namespaces", nil, "the only namespaces that mirrors are made in, and whose Services and EndpointSlices are read and written; all when empty. Each must exist")
 	fs.IntVar(&o.MaxMirrors, "max-mirrors", 10_000, "most mirrors that one Link may have; 0 means no limit")
 	fs.IntVar(&o.MaxEndpoints, "max-endpoints", 5_000, "most endpoints that one mirror may have; 0 means no limit")
 	fs.StringSliceVar(&o.LocalNetworks, "local-networks", nil, "pod and service ranges of this cluster, as CIDRs: endpoint addresses in them are refused")
@@ -79,7 +83,7 @@ func (o *Options) Validate() error {
 	if o.MassDeletionHold < 0 {
 		return fmt.Errorf("--mass-deletion-hold is %s: give 0 to hold until released, or a positive duration", o.MassDeletionHold)
 	}
-	if err := o.validateEgress(); err != nil {
+	if err := errors.Join(o.validateImports(), o.validateEgress()); err != nil {
 		return err
 	}
 	o.networks = nil
@@ -89,6 +93,18 @@ func (o *Options) Validate() error {
 			return fmt.Errorf("--local-networks: %q is no CIDR such as 10.42.0.0/16: %w", cidr, err)
 		}
 		o.networks = append(o.networks, prefix.Masked())
+	}
+	return nil
+}
+
+func (o *Options) validateImports() error {
+	for _, namespace := range o.ImportNamespaces {
+		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+			return fmt.Errorf("--import-namespaces: %q is no namespace: %s", namespace, problems[0])
+		}
+	}
+	if o.CreateNamespaces && len(o.ImportNamespaces) > 0 {
+		return errors.New("--create-namespaces and --import-namespaces exclude each other: namespaces that are named must exist")
 	}
 	return nil
 }
@@ -118,7 +134,7 @@ func (o *Options) validateEgress() error {
 // Policy is what the options mean for a plan.
 func (o Options) Policy() plan.Policy {
 	return plan.Policy{
-		CreateNamespaces: o.CreateNamespaces, OwnNamespace: o.OwnNamespace, AllowedNamespaces: o.AllowedNamespaces,
+		CreateNamespaces: o.CreateNamespaces, OwnNamespace: o.OwnNamespace, AllowedNamespaces: o.AllowedNamespaces, ImportNamespaces: o.ImportNamespaces,
 		MaxMirrors: o.MaxMirrors, MaxEndpoints: o.MaxEndpoints, LocalNetworks: o.networks,
 	}
 }

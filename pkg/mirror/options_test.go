@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,9 @@ func TestOptionsValidate(t *testing.T) {
 		"no range":                  {args: []string{"--egress-ports=20000"}, want: "--egress-ports"},
 		"ports that do not rest":    {args: []string{"--egress-port-hold=0"}},
 		"a rest that ended before":  {args: []string{"--egress-port-hold=-1s"}, want: "--egress-port-hold"},
+		"a namespace that is none":  {args: []string{"--import-namespaces=shop,Team"}, want: `--import-namespaces: "Team"`},
+		"some namespaces":           {args: []string{"--import-namespaces=shop,team"}},
+		"some, and new ones":        {args: []string{"--import-namespaces=shop", "--create-namespaces"}, want: "--create-namespaces and --import-namespaces exclude each other"},
 		"a network that is none":    {args: []string{"--local-networks=10.0.0.0/8,10.0.0.1"}, want: `--local-networks: "10.0.0.1"`},
 		"networks of both families": {args: []string{"--local-networks=10.0.0.0/8,fd00::/8"}},
 	} {
@@ -77,6 +81,10 @@ func TestOptionsPolicy(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, o.Policy(), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Errorf("policy (-want +got):\n%s", diff)
+	}
+	some := defaults(t, "--import-namespaces=shop,team")
+	if got := some.Policy().ImportNamespaces; !slices.Equal(got, []string{"shop", "team"}) {
+		t.Errorf("mirrors are made in %q", got)
 	}
 	if o.MassDeletionHold != time.Hour {
 		t.Errorf("a mass deletion is held for %s by default, want an hour", o.MassDeletionHold)

@@ -62,6 +62,23 @@ func Controller() Rights {
 	}
 }
 
+// Importing is what `mirror controller --import-namespaces` needs in place of that, and in each of the namespaces that it
+// makes mirrors in. Of all others it reads the names.
+func Importing() (may Rights, inEach []rbacv1.PolicyRule) {
+	events := rule("events.k8s.io", "events", []string{"create", "patch"})
+	whole := Controller()
+	for _, one := range whole.Everywhere {
+		if one.Resources[0] == "namespaces" {
+			may.Everywhere = append(may.Everywhere, one)
+		} else {
+			inEach = append(inEach, one)
+		}
+	}
+	// Events about Links, and the pods of the egress.
+	may.AtHome = append(whole.AtHome, events, rule(endpointSlices, "endpointslices", read()))
+	return may, inEach
+}
+
 // NamespaceCreator is what `mirror controller --create-namespaces` needs beside.
 func NamespaceCreator() rbacv1.PolicyRule { return rule(core, "namespaces", []string{"create"}) }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -186,14 +187,10 @@ func longest(chains [][]*x509.Certificate) []*x509.Certificate {
 }
 
 // end is when the first of some certificates expires.
-func end(certs []*x509.Certificate) time.Time {
-	first := certs[0].NotAfter
-	for _, cert := range certs[1:] {
-		if cert.NotAfter.Before(first) {
-			first = cert.NotAfter
-		}
-	}
-	return first
+func end(certs []*x509.Certificate) time.Time { return firstToEnd(certs).NotAfter }
+
+func firstToEnd(certs []*x509.Certificate) *x509.Certificate {
+	return slices.MinFunc(certs, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
 }
 
 func validAt(cert *x509.Certificate, now time.Time) bool {

@@ -19,8 +19,9 @@ const (
 
 // Metrics are the metrics of one set of certificates (CERT-7).
 type Metrics struct {
-	expiry  *prometheus.GaugeVec
-	reloads *prometheus.CounterVec
+	expiry   *prometheus.GaugeVec
+	lifetime *prometheus.GaugeVec
+	reloads  *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics with reg, under names that begin with linkspan_ and subsystem, which
@@ -32,6 +33,10 @@ func NewMetrics(reg prometheus.Registerer, subsystem string) *Metrics {
 			Namespace: "linkspan", Subsystem: subsystem, Name: "certificate_expiry_timestamp_seconds",
 			Help: "When a certificate in force expires, in seconds since 1970: the leaf, the first of its issuers, and the first of the trust anchors that are valid now.",
 		}, []string{"certificate"}),
+		lifetime: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "linkspan", Subsystem: subsystem, Name: "certificate_lifetime_seconds",
+			Help: "For how long the certificate that expires then is valid in all: what is soon for one of a year is late for one of a day.",
+		}, []string{"certificate"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "linkspan", Subsystem: subsystem, Name: "certificate_reloads_total",
 			Help: "New sets of certificate files, by whether they were accepted or refused.",
@@ -40,7 +45,7 @@ func NewMetrics(reg prometheus.Registerer, subsystem string) *Metrics {
 	for _, result := range []string{resultAccepted, resultRefused} {
 		m.reloads.WithLabelValues(result)
 	}
-	reg.MustRegister(m.expiry, m.reloads)
+	reg.MustRegister(m.expiry, m.lifetime, m.reloads)
 	return m
 }
 
@@ -63,7 +68,10 @@ func (m *Metrics) setExpiry(mat *material, now time.Time) {
 func (m *Metrics) set(name string, certs []*x509.Certificate) {
 	if len(certs) == 0 {
 		m.expiry.DeleteLabelValues(name)
+		m.lifetime.DeleteLabelValues(name)
 		return
 	}
-	m.expiry.WithLabelValues(name).Set(float64(end(certs).Unix()))
+	first := firstToEnd(certs)
+	m.expiry.WithLabelValues(name).Set(float64(first.NotAfter.Unix()))
+	m.lifetime.WithLabelValues(name).Set(first.NotAfter.Sub(first.NotBefore).Seconds())
 }

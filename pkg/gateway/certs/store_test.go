@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	metricExpiry  = "linkspan_gateway_certificate_expiry_timestamp_seconds"
-	metricReloads = "linkspan_gateway_certificate_reloads_total"
+	metricExpiry   = "linkspan_gateway_certificate_expiry_timestamp_seconds"
+	metricLifetime = "linkspan_gateway_certificate_lifetime_seconds"
+	metricReloads  = "linkspan_gateway_certificate_reloads_total"
 )
 
 // Start takes files into use that are not there yet when it is called.
@@ -198,6 +199,28 @@ func TestExpiryIsMeasured(t *testing.T) {
 	expect(certificateAnchor, at(300*time.Hour))
 	p.reload(w.Files(w.Leaf(w.anchor, gatewayName, pki.NotAfter(at(100*time.Hour))), w.anchor))
 	if _, ok := p.metric(metricExpiry, certificateIssuer); ok {
+		t.Error("there is no issuer any more")
+	}
+}
+
+// CERT-8: what expires soon may be half a day from its end, or have been renewed a minute ago.
+func TestLifetimeIsMeasured(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	from := func(d time.Duration) pki.Option { return pki.NotBefore(w.now.Add(d).Truncate(time.Second)) }
+	until := func(d time.Duration) pki.Option { return pki.NotAfter(w.now.Add(d).Truncate(time.Second)) }
+	issuer := w.Issuer(w.anchor, "east", from(-time.Hour), until(200*time.Hour))
+	p := loaded(t, w.Files(w.Leaf(issuer, gatewayName, from(-30*time.Minute), until(24*time.Hour)), w.anchor,
+		w.Anchor("soon", from(-time.Hour), until(50*time.Hour)), w.Anchor("later", until(900*time.Hour))))
+	for certificate, want := range map[string]time.Duration{
+		certificateLeaf: 24*time.Hour + 30*time.Minute, certificateIssuer: 201 * time.Hour, certificateAnchor: 51 * time.Hour,
+	} {
+		if got, ok := p.metric(metricLifetime, certificate); !ok || got != want.Seconds() {
+			t.Errorf("%s is valid for %v seconds, want %v", certificate, got, want.Seconds())
+		}
+	}
+	p.reload(w.Files(w.Leaf(w.anchor, gatewayName), w.anchor))
+	if _, ok := p.metric(metricLifetime, certificateIssuer); ok {
 		t.Error("there is no issuer any more")
 	}
 }

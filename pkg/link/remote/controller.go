@@ -40,6 +40,7 @@ type Controller struct {
 	// Live reads from the API server itself.
 	Live        client.Reader
 	Namespace   string
+	Imports     []string // the only namespaces that may have mirrors, and be read; all when empty
 	Links       *Links
 	Connections *Connections
 	Gateways    Gateways
@@ -323,15 +324,21 @@ func (c *Controller) mirrorsLeft(ctx context.Context, name link.Name) (bool, err
 		return false, nil
 	}
 	labels := client.MatchingLabels{v1alpha3.LabelMirroredService: "true", v1alpha3.LabelClusterName: l.Cluster}
+	namespaces := c.Imports
+	if len(namespaces) == 0 {
+		namespaces = []string{corev1.NamespaceAll}
+	}
 	for _, reader := range []client.Reader{c.Client, c.Live} {
-		var services corev1.ServiceList
-		var endpointSlices discoveryv1.EndpointSliceList
-		err := errors.Join(reader.List(ctx, &services, labels), reader.List(ctx, &endpointSlices, labels))
-		if err != nil {
-			return false, fmt.Errorf("looking for mirrors of cluster %s: %w", l.Cluster, err)
-		}
-		if ownServices(services.Items, l) || ownSlices(endpointSlices.Items, l) {
-			return true, nil
+		for _, namespace := range namespaces {
+			var services corev1.ServiceList
+			var endpointSlices discoveryv1.EndpointSliceList
+			in := client.InNamespace(namespace)
+			if err := errors.Join(reader.List(ctx, &services, labels, in), reader.List(ctx, &endpointSlices, labels, in)); err != nil {
+				return false, fmt.Errorf("looking for mirrors of cluster %s: %w", l.Cluster, err)
+			}
+			if ownServices(services.Items, l) || ownSlices(endpointSlices.Items, l) {
+				return true, nil
+			}
 		}
 	}
 	return false, nil

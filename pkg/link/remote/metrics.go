@@ -5,17 +5,20 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
-// Metrics of the connections, all labelled with the target cluster's name.
+// Metrics of the connections, labelled with the target cluster's name, and of the Links' conditions, labelled with the
+// Link's: one that is refused may have no cluster, or another's.
 type Metrics struct {
 	connected        *prometheus.GaugeVec
 	attempts         *prometheus.CounterVec
 	credentialErrors *prometheus.CounterVec
 	expiry           *prometheus.GaugeVec
+	conditions       *prometheus.GaugeVec
 
 	mu       sync.Mutex
 	clusters map[link.Name]string
@@ -42,9 +45,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "linkspan_link_credentials_expiration_timestamp_seconds",
 			Help: "When the credentials of a Link expire, in Unix time; absent when they do not say.",
 		}, []string{clusterLabel}),
+		conditions: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "linkspan_link_condition",
+			Help: "Whether a condition of a Link is true (1) or false (0), as the leader last found it; absent while it is unknown.",
+		}, []string{"link", "condition"}),
 		clusters: map[link.Name]string{},
 	}
-	reg.MustRegister(m.connected, m.attempts, m.credentialErrors, m.expiry)
+	reg.MustRegister(m.connected, m.attempts, m.credentialErrors, m.expiry, m.conditions)
 	return m
 }
 
@@ -76,6 +83,23 @@ func (m *Metrics) credentials(name link.Name, cluster string, f *Failure, expiry
 	m.expiry.WithLabelValues(cluster).Set(float64(expiry.Unix()))
 }
 
+func (m *Metrics) status(name link.Name, conditions []metav1.Condition) {
+	for _, c := range conditions {
+		switch c.Status {
+		case metav1.ConditionTrue:
+			m.conditions.WithLabelValues(string(name), c.Type).Set(1)
+		case metav1.ConditionFalse:
+			m.conditions.WithLabelValues(string(name), c.Type).Set(0)
+		default:
+			m.conditions.DeleteLabelValues(string(name), c.Type)
+		}
+	}
+}
+
+func (m *Metrics) forgetStatus(name link.Name) {
+	m.conditions.DeletePartialMatch(prometheus.Labels{"link": string(name)})
+}
+
 func (m *Metrics) remember(name link.Name, cluster string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,6 +108,7 @@ func (m *Metrics) remember(name link.Name, cluster string) {
 
 // Forget removes every series of a Link.
 func (m *Metrics) Forget(name link.Name) {
+	m.forgetStatus(name)
 	m.mu.Lock()
 	cluster, ok := m.clusters[name]
 	delete(m.clusters, name)

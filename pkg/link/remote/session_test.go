@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -181,11 +182,12 @@ func TestMetricsForget(t *testing.T) {
 		m.connection(name, string(name), true, nil)
 		m.connection(name, string(name), false, &Failure{Reason: v1alpha3.ReasonUnauthorized, Err: errors.New("x")})
 		m.credentials(name, string(name), nil, time.Unix(5000, 0))
+		m.status(name, []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse}})
 	}
 	touch("west")
 	base, err := testutil.GatherAndCount(registry)
-	if err != nil || base != 5 {
-		t.Fatalf("%d series (error %v), want 5", base, err)
+	if err != nil || base != 6 {
+		t.Fatalf("%d series (error %v), want 6", base, err)
 	}
 	for range 20 {
 		touch("east")

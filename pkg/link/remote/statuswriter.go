@@ -41,6 +41,8 @@ type StatusWriter struct {
 	// Gateway and Mirrors report on a Link, from memory.
 	Gateway func(link.Name) GatewayReport
 	Mirrors func(link.Name) MirrorReport
+	// Metrics say what the status does.
+	Metrics *Metrics
 
 	mu      sync.Mutex
 	dirty   map[link.Name]struct{}
@@ -232,6 +234,7 @@ func (w *StatusWriter) write(ctx context.Context, name link.Name) (held bool, er
 		return true, nil
 	}
 	next := status(o, metav1.Now())
+	w.Metrics.status(name, next.Conditions)
 	if sameStatus(obj.Status, next) {
 		return false, nil
 	}
@@ -262,6 +265,7 @@ func (w *StatusWriter) forget(name link.Name) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.turns, name)
+	w.Metrics.forgetStatus(name)
 }
 
 func sameStatus(a, b v1alpha3.LinkStatus) bool { return equality.Semantic.DeepEqual(a, b) }

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -98,12 +100,13 @@ func (w *world) set(connection Report, mirrors MirrorReport, gateway GatewayRepo
 func writing(t *testing.T, obj *v1alpha3.Link) *world {
 	t.Helper()
 	w := &world{api: &statusAPI{link: obj}, session: &session{name: "east"}}
-	connections := NewConnections(logr.Discard(), "test", NewMetrics(prometheus.NewRegistry()), nil, Events{})
+	metrics := NewMetrics(prometheus.NewRegistry())
+	connections := NewConnections(logr.Discard(), "test", metrics, nil, Events{})
 	connections.sessions["east"] = w.session
 	links := NewLinks()
 	links.update("east", func(e *entry) { *e = healthy().entry })
 	w.writer = &StatusWriter{
-		Log: logr.Discard(), Client: w.api, Links: links, Connections: connections,
+		Log: logr.Discard(), Client: w.api, Links: links, Connections: connections, Metrics: metrics,
 		Gateway: func(link.Name) GatewayReport {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -267,6 +270,39 @@ func TestStatusWriterFindsOutBeforeItWrites(t *testing.T) {
 			})
 		})
 	}
+}
+
+// OBS-9: alerts go by what the status says, also where it does not change, until the Link is gone.
+func TestStatusWriterMeasuresConditions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := writing(t, linkOf(""))
+		o := healthy()
+		expect := func(want ...string) {
+			t.Helper()
+			after(2 * time.Second)
+			text := ""
+			if len(want) > 0 {
+				text = "# HELP linkspan_link_condition Whether a condition of a Link is true (1) or false (0), as the leader last found it; absent while it is unknown.\n" +
+					"# TYPE linkspan_link_condition gauge\n"
+			}
+			for _, line := range want {
+				text += "linkspan_link_condition{condition=" + line + "\n"
+			}
+			if err := testutil.CollectAndCompare(w.writer.Metrics.conditions, strings.NewReader(text)); err != nil {
+				t.Error(err)
+			}
+		}
+		w.set(o.connection, o.mirrors, o.gateway)
+		expect(`"Connected",link="east"} 1`, `"CredentialsValid",link="east"} 1`, `"GatewayReady",link="east"} 1`, `"Ready",link="east"} 1`, `"Synced",link="east"} 1`)
+		w.set(Report{Failure: because(v1alpha3.ReasonUnauthorized, "401")}, o.mirrors, o.gateway)
+		expect(`"Connected",link="east"} 0`, `"CredentialsValid",link="east"} 0`, `"GatewayReady",link="east"} 1`, `"Ready",link="east"} 0`)
+		w.api.mu.Lock()
+		w.api.link = nil
+		w.api.mu.Unlock()
+		w.writer.Changed("east")
+		expect()
+	})
 }
 
 func distinct(list []string) []string {

@@ -73,6 +73,7 @@ type casePolicy struct {
 	CreateNamespaces  bool     `json:"createNamespaces"`
 	OwnNamespace      string   `json:"ownNamespace"`
 	AllowedNamespaces []string `json:"allowedNamespaces"`
+	ImportNamespaces  []string `json:"importNamespaces"`
 	MaxMirrors        int      `json:"maxMirrors"`
 	MaxEndpoints      int      `json:"maxEndpoints"`
 	LocalNetworks     []string `json:"localNetworks"`
@@ -248,8 +249,8 @@ func (file caseIn) input(t *testing.T) plan.Input {
 		Remote: plan.Remote{State: file.Target, Service: file.Remote.Service, Slices: file.Remote.Slices},
 		Policy: plan.Policy{
 			CreateNamespaces: file.Policy.CreateNamespaces, OwnNamespace: file.Policy.OwnNamespace,
-			AllowedNamespaces: file.Policy.AllowedNamespaces,
-			MaxMirrors:        file.Policy.MaxMirrors, MaxEndpoints: file.Policy.MaxEndpoints,
+			AllowedNamespaces: file.Policy.AllowedNamespaces, ImportNamespaces: file.Policy.ImportNamespaces,
+			MaxMirrors: file.Policy.MaxMirrors, MaxEndpoints: file.Policy.MaxEndpoints,
 		},
 	}
 	in.Clients, in.Egress = file.Clients, file.Egress.input()

@@ -238,6 +238,17 @@ func TestNamespaceAllowed(t *testing.T) {
 	}
 }
 
+func TestImports(t *testing.T) {
+	for what, tc := range map[string]struct {
+		imports []string
+		want    bool
+	}{"all": {nil, true}, "this one": {[]string{"shop", "web"}, true}, "another": {[]string{"web"}, false}} {
+		if got := (plan.Policy{ImportNamespaces: tc.imports}).Imports("shop"); got != tc.want {
+			t.Errorf("mirrors in %s: Imports(shop) = %t", what, got)
+		}
+	}
+}
+
 // TestRefusal: each marking of a mirror or federated service is enough (LESSON-54).
 func TestRefusalOfMirrors(t *testing.T) {
 	for name, change := range map[string]func(*corev1.Service){

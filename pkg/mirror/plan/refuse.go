@@ -109,11 +109,20 @@ func (p *pass) refusedName() *obstacle {
 
 // refusedPlace keeps targets out of the namespaces that run this cluster.
 func (p *pass) refusedPlace() *obstacle {
+	if !p.in.Policy.Imports(p.in.Namespace) {
+		return refused(v1alpha3.ReasonNamespaceForbidden, "the controller makes mirrors in some namespaces alone, and %s is none of them: "+
+			"export the service from one of those, or add this one to --import-namespaces", p.in.Namespace)
+	}
 	if !NamespaceAllowed(p.in.Policy, p.in.Namespace) {
 		return refused(v1alpha3.ReasonNamespaceForbidden, "no mirrors are made in namespace %s: "+
 			"export the service from another namespace, or allow this one in the controller's options", p.in.Namespace)
 	}
 	return nil
+}
+
+// Imports says whether namespace is one of those that mirrors may be in, if it is not all of them.
+func (p Policy) Imports(namespace string) bool {
+	return len(p.ImportNamespaces) == 0 || slices.Contains(p.ImportNamespaces, namespace)
 }
 
 // NamespaceAllowed says whether a target may have mirrors in a namespace.

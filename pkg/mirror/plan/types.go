@@ -99,6 +99,8 @@ type Policy struct {
 	OwnNamespace string
 	// AllowedNamespaces lifts that for the namespaces named.
 	AllowedNamespaces []string
+	// ImportNamespaces are the only ones with mirrors; all are when it is empty.
+	ImportNamespaces []string
 	// MaxMirrors is the most mirrors that one Link may have; 0 means no limit.
 	MaxMirrors int
 	// MaxEndpoints is the most endpoints that one mirror may have; 0 means no limit. The number of its
