@@ -36,11 +36,12 @@ func everyExample(t *testing.T, test func(t *testing.T, all []manifest)) {
 // TestObjectsAreOfTheirTypes reads each object as its type, which refuses fields that it does not have.
 func TestObjectsAreOfTheirTypes(t *testing.T) {
 	strict := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Yaml: true, Strict: true})
-	others := []string{"cert-manager.io/v1", "monitoring.coreos.com/v1"} // whose types would be a dependency each
+	// Whose types would be a dependency each. TestLinkerdPolicies and TestLinks read the last three.
+	others := []string{"cert-manager.io/v1", "monitoring.coreos.com/v1", "policy.linkerd.io/v1beta3", "policy.linkerd.io/v1alpha1", "multicluster.linkerd.io/v1alpha3"}
 	everyExample(t, func(t *testing.T, all []manifest) {
 		seen := map[string]bool{}
 		for _, m := range all {
-			id := m.GetKind() + " " + m.GetName()
+			id := m.GetKind() + " " + m.GetNamespace() + "/" + m.GetName()
 			if seen[id] {
 				t.Errorf("%s is rendered twice", id)
 			}
@@ -149,6 +150,29 @@ func TestRights(t *testing.T) {
 	creator.Everywhere = slices.Insert(creator.Everywhere, 4, rights.NamespaceCreator())
 	if diff := cmp.Diff(creator, granted(t, rendered(t, parse(t, "{gateway: {enabled: false}, controller: {createNamespaces: true}}")), "linkspan")); diff != "" {
 		t.Errorf("the controller with createNamespaces (-needs +may):\n%s", diff)
+	}
+}
+
+// TestRightsInSomeNamespaces wants Roles in place of ClusterRoles, except for the names of namespaces (SEC-2, LESSON-35).
+func TestRightsInSomeNamespaces(t *testing.T) {
+	all := rendered(t, readValues(t, "testdata/imports.values.yaml"), parse(t, "controller: {importNamespaces: [shop, "+namespace+"]}"))
+	want, inEach := rights.Importing()
+	if diff := cmp.Diff(want.Everywhere, granted(t, all, "linkspan").Everywhere); diff != "" {
+		t.Errorf("in the whole cluster (-needs +may):\n%s", diff)
+	}
+	got := map[string][]rbacv1.PolicyRule{}
+	for _, m := range all {
+		if m.GetKind() == "RoleBinding" {
+			role := find(t, all, "Role", into[rbacv1.RoleBinding](t, m).RoleRef.Name)
+			for _, r := range all { // of one name in each namespace
+				if r.GetKind() == "Role" && r.GetName() == role.GetName() && r.GetNamespace() == m.GetNamespace() {
+					got[m.GetNamespace()] = append(got[m.GetNamespace()], into[rbacv1.Role](t, r).Rules...)
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string][]rbacv1.PolicyRule{"shop": inEach, namespace: slices.Concat(want.AtHome, inEach)}, got); diff != "" {
+		t.Errorf("in namespaces (-needs +may):\n%s", diff)
 	}
 }
 
@@ -278,32 +302,6 @@ func TestSelectors(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestScrapeJob applies the relabelling of the published job for Linkerd's service mirror: it must keep the controller's
-// pods, and none of the gateway's (OBS-1, OBS-5).
-func TestScrapeJob(t *testing.T) {
-	kept := func(d *appsv1.Deployment, port corev1.ContainerPort) bool {
-		return d.Spec.Template.Labels["linkerd.io/control-plane-component"]+";"+port.Name == "linkerd-service-mirror;admin-http"
-	}
-	for _, d := range deployments(t, rendered(t, readValues(t, "testdata/ha.values.yaml"))) {
-		container, found := d.Spec.Template.Spec.Containers[0], 0
-		for _, port := range container.Ports {
-			if kept(d, port) {
-				found++
-			}
-		}
-		want := 0
-		if d.Name == "linkspan" {
-			want = 1
-			if container.Name != "service-mirror" {
-				t.Errorf("the job takes the label component from the container's name, which is %s", container.Name)
-			}
-		}
-		if found != want {
-			t.Errorf("%s: the job finds %d ports, want %d", d.Name, found, want)
-		}
-	}
 }
 
 // TestGatewayService wants what `mirror link` and Linkerd's read from the gateway's Service (GW-*), and metrics to stay

@@ -18,6 +18,7 @@ import (
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/internal/logging"
+	"github.com/linkspan/linkspan/test/admission"
 	"github.com/linkspan/linkspan/test/rig"
 )
 
@@ -36,6 +37,10 @@ var localRules = []rbacv1.PolicyRule{
 	{APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
 	{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"get", "create", "update"}},
 }
+
+// policyFile has the policy that holds the controller's account to mirrors, as the chart renders it. Every test runs
+// under it, so what it refuses wrongly fails them (LESSON-35).
+const policyFile = "../../charts/test/testdata/ha.golden.yaml"
 
 // remoteRules is what `mirror allow` grants in the target.
 var remoteRules = []rbacv1.PolicyRule{
@@ -57,6 +62,9 @@ func newPair(t *testing.T, source, target *rig.Cluster) *pair {
 	t.Helper()
 	p := &pair{source: source, target: target, links: source.Namespace(t), apps: rig.NamespaceIn(t, source, target)}
 	p.controller = account(t, source, p.links, localRules)
+	admission.Install(t, source, policyFile, admission.Accounts{
+		Pattern: "^system:serviceaccount:test-[^:]+:linkspan-[^:]+$", Example: p.controller.Name,
+	})
 	p.remote = account(t, target, p.apps, remoteRules)
 	t.Cleanup(func() { sweep(t, p.apps, source, target) })
 	return p

@@ -6,6 +6,7 @@ A workload is a dict that all helpers take:
   component controller, ingress or egress
   program   mirror or gateway: the image
   podLabels more labels of its pods
+  withoutToken true if it never asks an API server
 and where it has a certificate:
   certificate what values.yaml says of it
   path        where values.yaml says it
@@ -68,7 +69,7 @@ app.kubernetes.io/component: {{ .component }}
 {{/* All of a pod that is the same for each workload. */}}
 {{- define "linkspan.pod" -}}
 serviceAccountName: {{ include "linkspan.account" . }}
-automountServiceAccountToken: true
+automountServiceAccountToken: {{ not .withoutToken }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}

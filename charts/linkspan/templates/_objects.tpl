@@ -13,24 +13,29 @@ metadata:
   annotations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-# The pods ask for the token themselves.
+# Pods that need the token ask for it themselves.
 automountServiceAccountToken: false
 {{- end }}
 {{- end }}
 
-{{/* Rules for all namespaces (everywhere) and for the release's (atHome), and their bindings. */}}
+{{/* Rules for all namespaces (everywhere), for the release's (atHome) and for each of others (inEach, of namespaces), and their bindings. */}}
 {{- define "linkspan.rbac" -}}
 {{- if .root.Values.rbac.create }}
 {{- $w := . }}
-{{- range list (dict "kind" "ClusterRole" "name" (include "linkspan.clusterRole" .) "rules" .everywhere) (dict "kind" "Role" "name" .name "rules" .atHome) }}
+{{- $roles := list (dict "kind" "ClusterRole" "name" (include "linkspan.clusterRole" .) "rules" .everywhere)
+  (dict "kind" "Role" "name" .name "namespace" .root.Release.Namespace "rules" .atHome) }}
+{{- range .namespaces }}
+{{- $roles = append $roles (dict "kind" "Role" "name" (include "linkspan.clusterRole" $w) "namespace" . "rules" $w.inEach) }}
+{{- end }}
+{{- range $roles }}
 {{- if .rules }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ .kind }}
 metadata:
   name: {{ .name }}
-  {{- if eq .kind "Role" }}
-  namespace: {{ $w.root.Release.Namespace }}
+  {{- with .namespace }}
+  namespace: {{ . }}
   {{- end }}
   labels:
     {{- include "linkspan.labels" $w | nindent 4 }}
@@ -41,8 +46,8 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ .kind }}Binding
 metadata:
   name: {{ .name }}
-  {{- if eq .kind "Role" }}
-  namespace: {{ $w.root.Release.Namespace }}
+  {{- with .namespace }}
+  namespace: {{ . }}
   {{- end }}
   labels:
     {{- include "linkspan.labels" $w | nindent 4 }}
@@ -122,9 +127,16 @@ spec:
   minReplicas: {{ .minReplicas }}
   maxReplicas: {{ .maxReplicas }}
   metrics:
+  {{- with $.scaledBy }}
+  - type: ContainerResource
+    containerResource:
+      container: {{ . }}
+      name: cpu
+  {{- else }}
   - type: Resource
     resource:
       name: cpu
+  {{- end }}
       target:
         type: Utilization
         averageUtilization: {{ .targetCPUUtilizationPercentage }}

@@ -1,0 +1,22 @@
+{{/* Which parts of the gateway a release has: each gives "true" or nothing. All take the chart's top context. */}}
+
+{{- define "linkspan.hasIngress" -}}
+{{- $g := .Values.gateway -}}
+{{- if and $g.enabled $g.ingress.enabled (eq $g.mode "linkspan") }}true{{ end -}}
+{{- end }}
+
+{{/* Linkerd's proxy in the place of our ingress. */}}
+{{- define "linkspan.hasProxy" -}}
+{{- $g := .Values.gateway -}}
+{{- if and $g.enabled $g.ingress.enabled (eq $g.mode "proxy") }}true{{ end -}}
+{{- end }}
+
+{{/* Where Linkerd's proxy is the gateway, clients have proxies as well, which dial gateways themselves: an egress is an exception that has to be asked for. */}}
+{{- define "linkspan.hasEgress" -}}
+{{- $g := .Values.gateway -}}
+{{- $wanted := $g.egress.enabled -}}
+{{- if not (kindIs "bool" $wanted) -}}
+{{- $wanted = eq $g.mode "linkspan" -}}
+{{- end -}}
+{{- if and $g.enabled $wanted }}true{{ end -}}
+{{- end }}
