@@ -57,8 +57,12 @@ source see what the target exports. Commands print manifests and never change a 
 		newAllowCommand(streams),
 		newControllerCommand(streams, globals, version),
 		newGatewaysCommand(streams, globals),
+		newInstallCommand(streams, version),
 		newLinkCommand(streams, globals),
+		newPruneCommand(streams, globals, version),
+		newUninstallCommand(streams, globals),
 		newUnlinkCommand(streams, globals),
+		newUpgradeCommand(streams, globals, version),
 		newVersionCommand(streams, globals, version),
 	)
 	return root

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/linkspan/linkspan/internal/arguments"
+	"github.com/linkspan/linkspan/internal/install"
+	"github.com/linkspan/linkspan/internal/installed"
+	"github.com/linkspan/linkspan/pkg/link"
+)
+
+type upgradeOptions struct {
+	settingsFlags
+	namespace   string
+	resetValues bool
+	output      manifestOutput
+}
+
+func (o *upgradeOptions) bind(fs *pflag.FlagSet) {
+	o.settingsFlags.bind(fs)
+	fs.StringVar(&o.namespace, "namespace", link.DefaultNamespace, "namespace of the installation")
+	fs.BoolVar(&o.resetValues, "reset-values", false, "forget the values given before, and take only those given now")
+	o.output.bind(fs)
+}
+
+func (o *upgradeOptions) validate() error {
+	return errors.Join(validateNamespace("--namespace", o.namespace), o.output.validate())
+}
+
+func newUpgradeCommand(streams Streams, globals *globalOptions, version string) *cobra.Command {
+	o := &upgradeOptions{}
+	cmd := &cobra.Command{
+		Use:   "upgrade",
+		Short: "Print what to apply to bring an installation to this version, or to change its values",
+		Long: `Print what to apply to bring an installation to this version, or to change its values.
+
+It reads the values that mirror install kept, and puts those given now over them; defaults are those of
+this version. What is not needed any more stays until it is deleted: mirror prune prints it.`,
+		Example: `  mirror upgrade | kubectl apply -f -
+  mirror upgrade --set controller.logLevel=debug | kubectl apply -f -`,
+		Args: arguments.None,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), streams, globals, version)
+		},
+	}
+	o.bind(cmd.Flags())
+	return cmd
+}
+
+func (o *upgradeOptions) run(ctx context.Context, streams Streams, globals *globalOptions, version string) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	cluster, err := globals.installations(streams)
+	if err != nil {
+		return err
+	}
+	settings, warning, err := o.settings(ctx, streams, cluster, version)
+	if err != nil {
+		return err
+	}
+	rendered, err := install.Render(settings, o.namespace)
+	if err != nil {
+		return err
+	}
+	owned, err := cluster.Owned(ctx, o.namespace)
+	if err != nil {
+		return err
+	}
+	if err := o.output.write(streams, asObjects(rendered.Objects)); err != nil {
+		return err
+	}
+	if warning != "" {
+		streams.note("%s", warning)
+	}
+	if tag := settings.ImageTag(); tag != "" && tag != version {
+		streams.note("Images stay at %s, because image.tag says so; --set image.tag= takes those of %s.", tag, version)
+	}
+	if rest := installed.Superfluous(owned, rendered); len(rest) > 0 {
+		streams.note("Not needed any more: %s.\nDelete it when the rest is applied: mirror prune --namespace %s | kubectl delete -f -", names(rest), o.namespace)
+	}
+	explainInstalled(streams, settings, o.namespace, rendered)
+	return nil
+}
+
+// settings are those of before with what the flags change, and a warning when the version is far away.
+func (o *upgradeOptions) settings(ctx context.Context, streams Streams, cluster installed.Cluster, version string) (s install.Settings, warning string, err error) {
+	s, err = cluster.Settings(ctx, o.namespace)
+	if err != nil {
+		return s, "", err
+	}
+	warning, err = install.Skew(version, s.Version)
+	if err != nil {
+		return s, "", err
+	}
+	if o.resetValues {
+		s.Values = nil
+	}
+	return s, warning, o.apply(streams, &s, version)
+}
+
+// installations reads what mirror install put into the cluster.
+func (o *globalOptions) installations(streams Streams) (installed.Cluster, error) {
+	config, err := o.restConfig(streams)
+	if err != nil {
+		return installed.Cluster{}, err
+	}
+	return installed.NewCluster(config)
+}
+
+// names are objects as kubectl takes them, in one line.
+func names(objects []*metav1.PartialObjectMetadata) string {
+	all := make([]string, len(objects))
+	for i, obj := range objects {
+		all[i] = obj.Kind + " " + obj.Name
+	}
+	return strings.Join(all, ", ")
+}
