@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -28,7 +29,9 @@ func Main(ctx context.Context, streams Streams, version string, args []string) i
 	root := newRootCommand(streams, version)
 	root.SetArgs(normalizeArgs(root, args))
 	if err := root.ExecuteContext(ctx); err != nil {
-		streams.note("Error: %v", err)
+		if !errors.Is(err, errChecksFailed) { // what is wrong was said already
+			streams.note("Error: %v", err)
+		}
 		return 1
 	}
 	return 0
@@ -55,7 +58,9 @@ source see what the target exports. Commands print manifests and never change a 
 	globals.bind(root.PersistentFlags())
 	root.AddCommand(
 		newAllowCommand(streams),
+		newCheckCommand(streams, globals, version),
 		newControllerCommand(streams, globals, version),
+		newExtensionMetadataCommand(streams),
 		newGatewaysCommand(streams, globals),
 		newInstallCommand(streams, version),
 		newLinkCommand(streams, globals),

@@ -1,0 +1,49 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+)
+
+func versionCLI(f Facts) []Finding {
+	const text = "this command has the expected version"
+	if f.Expected == "" {
+		return good("this command is " + f.CLI)
+	}
+	if plainVersion(f.CLI) != plainVersion(f.Expected) {
+		return []Finding{warn(text, fmt.Sprintf("this is %s, expected is %s", f.CLI, f.Expected), "install the other version of this command")}
+	}
+	return good(text + " (" + f.CLI + ")")
+}
+
+// versionWorkloads compares what runs with this command, or with what was asked for.
+func versionWorkloads(f Facts) []Finding {
+	const text = "what runs has the version of this command"
+	if f.Deployments.Err != nil {
+		return nil // said before
+	}
+	want := f.CLI
+	if f.Expected != "" {
+		want = f.Expected
+	}
+	var other []string
+	for _, d := range f.Deployments.Value {
+		if have := d.Spec.Template.Labels[labelVersion]; plainVersion(have) != plainVersion(want) {
+			other = append(other, fmt.Sprintf("%s is %s", d.Name, orUnknown(have)))
+		}
+	}
+	if len(other) > 0 {
+		return []Finding{warn(text, strings.Join(other, ", ")+", and not "+want, "upgrade the older of the two")}
+	}
+	return good(text)
+}
+
+// plainVersion makes "v1.2.3+x", as a tag, and "1.2.3_x", as a label, the same.
+func plainVersion(v string) string { return strings.ReplaceAll(strings.TrimPrefix(v, "v"), "+", "_") }
+
+func orUnknown(version string) string {
+	if version == "" {
+		return "unknown"
+	}
+	return version
+}
