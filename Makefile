@@ -18,6 +18,9 @@ RIG_PARALLEL ?= 1
 # For one package. Long enough for a loaded machine of two cores, short enough to end a hang.
 UNIT_TIMEOUT ?= 5m
 RIG_TIMEOUT ?= 15m
+E2E_TIMEOUT ?= 60m
+# Leaves the clusters of make e2e up until Ctrl-C.
+KEEP ?=
 
 .DEFAULT_GOAL := help
 # Targets share the build cache and two cores: in parallel they would only disturb each other.
@@ -44,6 +47,16 @@ demo: build ## Link two real API servers and mirror services; stays up until Ctr
 	@$(GO) build -o bin/demo ./test/demo
 	@bin/demo $(ARGS)
 
+.PHONY: nodes
+nodes: node-needs ## Start two clusters with real nodes and our images, to try the walkthrough in; until Ctrl-C (root on Linux).
+	@$(GO) build -o bin/show ./test/nodes/show
+	@bin/show $(ARGS)
+
+.PHONY: demo-nodes
+demo-nodes: node-needs ## The same, and the walkthrough is performed first (ARGS=--exit: to its end, and that is it).
+	@$(GO) build -o bin/show ./test/nodes/show
+	@bin/show --walkthrough $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what make built in the tree; caches outside it stay.
 	rm -rf bin dist
@@ -69,6 +82,18 @@ test-rig: kube ## Run the tests against real API servers.
 .PHONY: test-min
 test-min: ## Run the tests against API servers of the oldest version supported, v1.34.
 	LINKSPAN_KUBE=v1.34 $(MAKE) --no-print-directory test-rig
+
+.PHONY: e2e
+e2e: node-needs ## Run users' scenarios on two clusters with real nodes (root on Linux; RUN=pattern; KEEP=1 leaves the clusters up).
+	LINKSPAN_NODES=1 LINKSPAN_E2E_KEEP=$(KEEP) $(GO) test -count=1 -v -timeout $(E2E_TIMEOUT) -run '$(RUN)' ./test/nodes/scenarios
+
+.PHONY: e2e-core
+e2e-core: node-needs ## Run the part of them that takes minutes.
+	LINKSPAN_E2E=core $(MAKE) --no-print-directory e2e
+
+.PHONY: node-needs
+node-needs:
+	@hack/nodes/setup
 
 .PHONY: bench
 bench: kube ## Measure against real API servers and print a table (SERVICES=5000 for more).

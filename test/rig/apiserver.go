@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/linkspan/linkspan/test/rig/kubebin"
+	"github.com/linkspan/linkspan/test/rig/process"
 )
 
 // Files of one API server, in its folder.
@@ -129,7 +130,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 	if err := c.writeTokens(); err != nil {
 		return err
 	}
-	p, err := startProcess(c.dir, "kube-apiserver", filepath.Join(c.programs, kubebin.APIServer), c.apiserverArgs())
+	p, err := process.Start(c.dir, "kube-apiserver", filepath.Join(c.programs, kubebin.APIServer), c.apiserverArgs())
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 	}
 	defer client.CloseIdleConnections()
 	// The first two are made by controllers inside the API server after it says that it is ready.
-	return p.waitReady(ctx, func(ctx context.Context) error {
+	return p.WaitReady(ctx, func(ctx context.Context) error {
 		for _, path := range []string{"/readyz", "/api/v1/namespaces/default", "/api/v1/namespaces/kube-system", "/api/v1/namespaces/default/services/kubernetes"} {
 			if err := getOK(ctx, client, config.Host+path); err != nil {
 				return err

@@ -14,6 +14,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/linkspan/linkspan/test/rig/process"
 )
 
 // DefaultServiceCIDR is the service range of clusters that choose none.
@@ -29,6 +31,8 @@ type ClusterOptions struct {
 	OwnEtcd bool
 	// Controllers of kube-controller-manager to run; none means that it is not started.
 	Controllers []string
+	// ControllerArgs are added to kube-controller-manager's command line, where later ones win.
+	ControllerArgs []string
 	// Users are known by their tokens from the start.
 	Users []User
 	// APIServerArgs are added to the command line, where later ones win.
@@ -53,8 +57,8 @@ type Cluster struct {
 	admin      client.WithWatch
 
 	mu          sync.Mutex // held while processes come and go
-	apiserver   *process
-	controllers *process
+	apiserver   *process.Process
+	controllers *process.Process
 	tokenUsers  []User
 }
 
@@ -92,10 +96,10 @@ func (c *Cluster) Dir() string { return c.dir }
 func (c *Cluster) PID() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.apiserver == nil || !c.apiserver.running() {
+	if c.apiserver == nil || !c.apiserver.Running() {
 		return 0
 	}
-	return c.apiserver.cmd.Process.Pid
+	return c.apiserver.PID()
 }
 
 // Start starts the API server again, and the controllers if it had any: same port, same data.
@@ -106,7 +110,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 }
 
 func (c *Cluster) start(ctx context.Context) error {
-	if c.apiserver != nil && c.apiserver.running() {
+	if c.apiserver != nil && c.apiserver.Running() {
 		return fmt.Errorf("cluster %s is running already", c.name)
 	}
 	if err := c.startAPIServer(ctx); err != nil {
@@ -127,9 +131,9 @@ func (c *Cluster) Stop() error {
 
 func (c *Cluster) stop() error {
 	var errs []error
-	for _, p := range []*process{c.controllers, c.apiserver} {
+	for _, p := range []*process.Process{c.controllers, c.apiserver} {
 		if p != nil {
-			errs = append(errs, p.stop())
+			errs = append(errs, p.Stop())
 		}
 	}
 	return errors.Join(errs...)
@@ -144,9 +148,9 @@ func (c *Cluster) Kill() error {
 
 func (c *Cluster) kill() error {
 	var errs []error
-	for _, p := range []*process{c.controllers, c.apiserver} {
+	for _, p := range []*process.Process{c.controllers, c.apiserver} {
 		if p != nil {
-			errs = append(errs, p.kill())
+			errs = append(errs, p.Kill())
 		}
 	}
 	return errors.Join(errs...)
@@ -160,7 +164,7 @@ func (c *Cluster) Freeze() error {
 	if c.apiserver == nil {
 		return fmt.Errorf("cluster %s was never started", c.name)
 	}
-	return c.apiserver.freeze()
+	return c.apiserver.Freeze()
 }
 
 // Resume ends Freeze.
@@ -170,7 +174,7 @@ func (c *Cluster) Resume() error {
 	if c.apiserver == nil {
 		return fmt.Errorf("cluster %s was never started", c.name)
 	}
-	return c.apiserver.signal(syscall.SIGCONT)
+	return c.apiserver.Signal(syscall.SIGCONT)
 }
 
 // WipeData swaps the cluster's etcd for an empty one: same URL, same certificates, but no object is
@@ -227,3 +231,6 @@ func (c *Cluster) adminFile() (string, error) {
 	}
 	return path, writeFiles(c.dir, map[string][]byte{fileAdmin: data})
 }
+
+// Programs is the folder of the programs that the cluster runs, with kubectl.
+func (c *Cluster) Programs() string { return c.programs }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/linkspan/linkspan/test/rig/kubebin"
+	"github.com/linkspan/linkspan/test/rig/process"
 )
 
 // Names of kube-controller-manager's controllers that tests ask for.
@@ -30,7 +31,7 @@ func (c *Cluster) StartControllers(ctx context.Context, names ...string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.controllers != nil {
-		if err := c.controllers.kill(); err != nil {
+		if err := c.controllers.Kill(); err != nil {
 			return err
 		}
 	}
@@ -48,7 +49,7 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 		return err
 	}
 	path := func(name string) string { return filepath.Join(c.dir, name) }
-	p, err := startProcess(c.dir, "kube-controller-manager", filepath.Join(c.programs, kubebin.ControllerManager), []string{
+	p, err := process.Start(c.dir, "kube-controller-manager", filepath.Join(c.programs, kubebin.ControllerManager), append([]string{
 		"--kubeconfig=" + kubeconfig,
 		"--authentication-kubeconfig=" + kubeconfig,
 		"--authorization-kubeconfig=" + kubeconfig,
@@ -65,13 +66,13 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 		"--kube-api-qps=1000",
 		"--kube-api-burst=1000",
 		"--profiling=false",
-	})
+	}, c.options.ControllerArgs...))
 	if err != nil {
 		return fmt.Errorf("cluster %s: %w", c.name, err)
 	}
 	c.controllers = p
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: c.tlsConfig(), DisableKeepAlives: true}}
-	return p.waitReady(ctx, func(ctx context.Context) error {
+	return p.WaitReady(ctx, func(ctx context.Context) error {
 		return getOK(ctx, client, fmt.Sprintf("https://127.0.0.1:%d/healthz", ports[0]))
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/linkspan/linkspan/test/rig/kubebin"
+	"github.com/linkspan/linkspan/test/rig/process"
 )
 
 // etcd is one etcd process. Several API servers may use it, each under its own prefix.
@@ -19,7 +20,7 @@ type etcd struct {
 	peerURL  string
 
 	mu   sync.Mutex
-	proc *process
+	proc *process.Process
 }
 
 func newEtcd(programs, dir string) (*etcd, error) {
@@ -41,7 +42,7 @@ func newEtcd(programs, dir string) (*etcd, error) {
 func (e *etcd) start(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p, err := startProcess(e.dir, "etcd", filepath.Join(e.programs, kubebin.Etcd), []string{
+	p, err := process.Start(e.dir, "etcd", filepath.Join(e.programs, kubebin.Etcd), []string{
 		"--name=rig",
 		"--data-dir=" + e.dataDir(),
 		"--listen-client-urls=" + e.url,
@@ -58,7 +59,7 @@ func (e *etcd) start(ctx context.Context) error {
 	}
 	e.proc = p
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	return p.waitReady(ctx, func(ctx context.Context) error { return getOK(ctx, client, e.url+"/health") })
+	return p.WaitReady(ctx, func(ctx context.Context) error { return getOK(ctx, client, e.url+"/health") })
 }
 
 func (e *etcd) stop() error {
@@ -68,7 +69,7 @@ func (e *etcd) stop() error {
 		return nil
 	}
 	// Nothing of it is worth a clean shutdown: it writes no data that anyone needs.
-	return e.proc.kill()
+	return e.proc.Kill()
 }
 
 // wipe forgets everything, behind the same URL.

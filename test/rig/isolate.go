@@ -22,6 +22,16 @@ const (
 	envListeners = "LINKSPAN_RIG_LISTENERS"
 )
 
+// EnvEntry names the environment variable that has, in a program that Isolation.Machine isolated, the process id by which
+// people outside get in: nsenter --target PID --net --mount --pid.
+const EnvEntry = "LINKSPAN_RIG_ENTRY"
+
+// Values of envInside: the program itself, or the first process of a namespace of processes, which starts it.
+const (
+	insideProgram = "program"
+	insideInit    = "init"
+)
+
 // Networks inside the namespace. Test addresses, which no real network uses.
 const (
 	// clusterNetwork holds the addresses of API servers and of proxies before them.
@@ -35,6 +45,10 @@ type Isolation struct {
 	// Listen are TCP addresses outside the namespace, such as 127.0.0.1:0, that the program inside
 	// gets as Isolated.Listeners, in the same order.
 	Listen []string
+	// Machine isolates mounts and processes too, for which it needs root: what is mounted inside cannot be seen
+	// outside, /run is empty, and when the program ends so does everything that was started in it, whoever
+	// started that.
+	Machine bool
 	// Progress is told about builds, os.Stderr when nil.
 	Progress io.Writer
 }
@@ -59,8 +73,12 @@ type Isolated struct {
 // The outer run passes signals on and waits. The Kubernetes programs are built outside, where there
 // is a network to download modules from.
 func Isolate(ctx context.Context, want Isolation) (*Isolated, error) {
-	if os.Getenv(envInside) != "" {
+	switch os.Getenv(envInside) {
+	case insideProgram:
 		return enter()
+	case insideInit:
+		code, err := beInit()
+		return &Isolated{Outside: true, ExitCode: code}, err
 	}
 	progress := want.Progress
 	if progress == nil {
@@ -74,7 +92,7 @@ func Isolate(ctx context.Context, want Isolation) (*Isolated, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, err := runInside(programs, files)
+	code, err := runInside(want.Machine, programs, files)
 	for _, file := range files {
 		err = errors.Join(err, file.Close())
 	}
@@ -89,13 +107,12 @@ func enter() (*Isolated, error) {
 	if err := setUpNetwork(); err != nil {
 		return nil, fmt.Errorf("set up the network namespace: %w", err)
 	}
-	count, err := strconv.Atoi(os.Getenv(envListeners))
+	files, err := inherited()
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", envListeners, err)
+		return nil, err
 	}
 	isolated := &Isolated{}
-	for i := range count {
-		file := os.NewFile(uintptr(firstInherited+i), "listener")
+	for i, file := range files {
 		listener, err := net.FileListener(file)
 		if err := errors.Join(err, file.Close()); err != nil {
 			return nil, fmt.Errorf("take over listener %d: %w", i, err)
@@ -107,6 +124,19 @@ func enter() (*Isolated, error) {
 		return nil, err
 	}
 	return isolated, nil
+}
+
+// inherited are the files beside stdin, stdout and stderr.
+func inherited() ([]*os.File, error) {
+	count, err := strconv.Atoi(os.Getenv(envListeners))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", envListeners, err)
+	}
+	files := make([]*os.File, count)
+	for i := range files {
+		files[i] = os.NewFile(uintptr(firstInherited+i), "listener")
+	}
+	return files, nil
 }
 
 func openListeners(addresses []string) (files []*os.File, err error) {
@@ -129,10 +159,14 @@ func openListeners(addresses []string) (files []*os.File, err error) {
 }
 
 // runInside tries each way of making a namespace that may work for this user.
-func runInside(programs string, files []*os.File) (int, error) {
+func runInside(machine bool, programs string, files []*os.File) (int, error) {
+	ways, role := namespaceAttributes(), insideProgram
+	if machine {
+		ways, role = machineAttributes(), insideInit
+	}
 	var refused []error
-	for _, attributes := range namespaceAttributes() {
-		cmd, err := secondRun(programs, files)
+	for _, attributes := range ways {
+		cmd, err := secondRun(role, programs, files)
 		if err != nil {
 			return 0, err
 		}
@@ -146,7 +180,7 @@ func runInside(programs string, files []*os.File) (int, error) {
 	return 0, fmt.Errorf("make a network namespace: %w (needs root, or user namespaces for everybody: sysctl user.max_user_namespaces > 0 and no restriction by AppArmor or seccomp)", errors.Join(refused...))
 }
 
-func secondRun(programs string, files []*os.File) (*exec.Cmd, error) {
+func secondRun(role, programs string, files []*os.File) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -155,7 +189,7 @@ func secondRun(programs string, files []*os.File) (*exec.Cmd, error) {
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = files
-	cmd.Env = append(os.Environ(), envInside+"=1", envPrograms+"="+programs, envListeners+"="+strconv.Itoa(len(files)))
+	cmd.Env = append(os.Environ(), envInside+"="+role, envPrograms+"="+programs, envListeners+"="+strconv.Itoa(len(files)))
 	return cmd, nil
 }
 

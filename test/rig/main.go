@@ -54,15 +54,15 @@ func Main(m *testing.M) int {
 	if code != 0 {
 		return code // a failed test may leave goroutines, and that is not the news
 	}
-	if err := findLeaks(); err != nil {
+	if err := FindLeaks(); err != nil {
 		complain("%v", err)
 		return 1
 	}
 	return 0
 }
 
-// findLeaks ignores what other people's packages start once per process and never end.
-func findLeaks() error {
+// FindLeaks returns goroutines that tests left. It ignores what other people's packages start once per process and never end.
+func FindLeaks() error {
 	var err error
 	for range leakRounds {
 		err = goleak.Find(

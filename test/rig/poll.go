@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// pollInterval is how often something that tells nobody by itself is asked.
+const pollInterval = 25 * time.Millisecond
+
 // poll asks again and again, for what no watch can tell.
 func poll(ctx context.Context, ask func(context.Context) error) error {
 	tick := time.NewTicker(pollInterval)

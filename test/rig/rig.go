@@ -29,6 +29,8 @@ type Options struct {
 	Clusters []ClusterOptions
 	// Version is the minor version, such as v1.34; kubebin.Minor() when empty.
 	Version string
+	// Dir is where the rig makes its folder, the system's folder for temporary files when empty.
+	Dir string
 	// Progress is told about builds, os.Stderr when nil.
 	Progress io.Writer
 }
@@ -51,7 +53,7 @@ func Start(ctx context.Context, options Options) (*Rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "linkspan-rig-")
+	dir, err := os.MkdirTemp(options.Dir, "linkspan-rig-")
 	if err != nil {
 		return nil, fmt.Errorf("make the rig's folder: %w", err)
 	}
@@ -111,7 +113,7 @@ func (r *Rig) newCluster(programs string, index int, options ClusterOptions) (*C
 		options:    options,
 		dir:        filepath.Join(r.dir, options.Name),
 		programs:   programs,
-		address:    fmt.Sprintf("%s%d", clusterNetwork, index),
+		address:    ClusterAddress(index),
 		etcdPrefix: "/" + options.Name,
 		ownsEtcd:   options.OwnEtcd,
 		tokenUsers: options.Users,
@@ -132,6 +134,9 @@ func (r *Rig) newCluster(programs string, index int, options ClusterOptions) (*C
 	}
 	return c, nil
 }
+
+// ClusterAddress is the address of the API server of a cluster, from 1, in the order of Options.Clusters.
+func ClusterAddress(index int) string { return fmt.Sprintf("%s%d", clusterNetwork, index) }
 
 // etcdFor is the cluster's own etcd, or the one that the others share.
 func (r *Rig) etcdFor(programs string, options ClusterOptions) (*etcd, error) {

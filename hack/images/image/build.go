@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -35,6 +36,8 @@ type Program struct {
 	Description string
 	// Ports that it listens on, for whoever looks at the image.
 	Ports []int
+	// Plain leaves the image's content uncompressed, for images that are made and used on one machine.
+	Plain bool
 }
 
 // Source says what an image is built from, for its labels. All of it goes into the image, so that the same source
@@ -68,6 +71,11 @@ func Build(ctx context.Context, p Program, s Source, platform v1.Platform) (*Ima
 	if err := compile(ctx, p, s, platform, path); err != nil {
 		return nil, err
 	}
+	return FromFile(path, p, s, platform)
+}
+
+// FromFile makes the image of a program that is built already, by Go and without cgo.
+func FromFile(path string, p Program, s Source, platform v1.Platform) (*Image, error) {
 	binary, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the built program: %w", err)
@@ -105,14 +113,17 @@ func assemble(p Program, s Source, platform v1.Platform, binary []byte) (v1.Imag
 	if err != nil {
 		return nil, err
 	}
-	blob, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
-		tarball.WithMediaType(types.OCILayer))
+	blob, err := blobOf(content, p.Plain)
+	if err != nil {
+		return nil, fmt.Errorf("its layer: %w", err)
+	}
+	mediaType, err := blob.MediaType()
 	if err != nil {
 		return nil, fmt.Errorf("its layer: %w", err)
 	}
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	img, err := mutate.Append(base, mutate.Addendum{
-		Layer: blob, MediaType: types.OCILayer,
+		Layer: blob, MediaType: mediaType,
 		History: v1.History{Created: v1.Time{Time: s.Created}, CreatedBy: "go build " + p.Package},
 	})
 	if err != nil {
@@ -133,6 +144,15 @@ func assemble(p Program, s Source, platform v1.Platform, binary []byte) (v1.Imag
 		return nil, fmt.Errorf("its configuration: %w", err)
 	}
 	return img, nil
+}
+
+// blobOf makes what is stored of a tar file.
+func blobOf(content []byte, plain bool) (v1.Layer, error) {
+	if plain {
+		return static.NewLayer(content, types.OCIUncompressedLayer), nil
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil },
+		tarball.WithMediaType(types.OCILayer))
 }
 
 // layer is a tar file with the program alone.

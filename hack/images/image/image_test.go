@@ -18,6 +18,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
@@ -260,5 +261,26 @@ func TestWhatCannotBeBuiltSaysWhy(t *testing.T) {
 	_, err := Build(t.Context(), p, source, v1.Platform{OS: "linux", Architecture: "amd64"})
 	if err == nil || !strings.Contains(err.Error(), "undefined: nonsense") || !strings.Contains(err.Error(), "linux/amd64") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// Content that is not compressed is the same content, and costs no time on the machine that uses it.
+func TestPlainContent(t *testing.T) {
+	p := program(t)
+	p.Plain = true
+	img := build(t, p, "amd64")
+	layers, err := img.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatalf("%d layers, %v", len(layers), err)
+	}
+	if got, err := layers[0].MediaType(); err != nil || got != types.OCIUncompressedLayer {
+		t.Errorf("it is %s, %v", got, err)
+	}
+	stored, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := layers[0].DiffID(); err != nil || stored != content {
+		t.Errorf("%s is stored, its content is %s (%v)", stored, content, err)
 	}
 }

@@ -15,35 +15,52 @@ import (
 
 const progressInterval = 5 * time.Second
 
-// build is one run of the Go tool over a tool module.
+// build makes one folder of the cache, with runs of the Go tool over tool modules.
 type build struct {
-	module   string
-	version  string
-	cache    string
-	target   string
+	// what is built, for people, and how long that takes.
+	what, takes string
+	// entry is the folder's name in the cache, and wants the programs that it has when it is whole.
+	entry string
+	wants []string
+	cache string
+	// compile fills a folder.
+	compile  func(ctx context.Context, b build, dir string) error
 	progress io.Writer
 }
+
+// ensure returns the folder, which it builds unless it is there.
+func (b build) ensure(ctx context.Context) (string, error) {
+	if holds(b.target(), b.wants...) == nil {
+		return b.target(), nil
+	}
+	if err := b.run(ctx); err != nil {
+		return "", fmt.Errorf("build %s: %w", b.what, err)
+	}
+	return b.target(), nil
+}
+
+func (b build) target() string { return filepath.Join(b.cache, b.entry) }
 
 // run builds into a temporary folder and renames it, under a lock that other processes wait for.
 func (b build) run(ctx context.Context) (err error) {
 	if err := os.MkdirAll(b.cache, 0o755); err != nil {
 		return fmt.Errorf("make the cache folder: %w", err)
 	}
-	unlock, err := lock(ctx, filepath.Join(b.cache, b.version+".lock"), func() {
-		b.say("another process is building Kubernetes %s, waiting for it", b.version)
+	unlock, err := lock(ctx, filepath.Join(b.cache, b.entry+".lock"), func() {
+		b.say("another process is building %s, waiting for it", b.what)
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 
-	if holds(b.target, programs()...) == nil {
+	if holds(b.target(), b.wants...) == nil {
 		return nil // built while we waited
 	}
 	if err := b.sweep(); err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp(b.cache, b.version+"-build-")
+	temp, err := os.MkdirTemp(b.cache, b.entry+"-build-")
 	if err != nil {
 		return fmt.Errorf("make a build folder: %w", err)
 	}
@@ -52,23 +69,23 @@ func (b build) run(ctx context.Context) (err error) {
 		return fmt.Errorf("open the build folder to others: %w", err)
 	}
 
-	b.say("building Kubernetes %s and etcd from source: about 6 minutes on 2 cores, once", b.version)
-	if err := b.compile(ctx, temp); err != nil {
+	b.say("building %s from source: about %s on 2 cores, once", b.what, b.takes)
+	if err := b.compile(ctx, b, temp); err != nil {
 		return err
 	}
 	// A folder that lacks a program is a leftover of an older list of programs.
-	if err := os.RemoveAll(b.target); err != nil {
+	if err := os.RemoveAll(b.target()); err != nil {
 		return fmt.Errorf("remove an incomplete cache entry: %w", err)
 	}
-	if err := os.Rename(temp, b.target); err != nil {
+	if err := os.Rename(temp, b.target()); err != nil {
 		return fmt.Errorf("publish the build: %w", err)
 	}
 	return nil
 }
 
-// sweep removes what builds of this version left that were killed. The lock is held, so none is alive.
+// sweep removes what builds of this entry left that were killed. The lock is held, so none is alive.
 func (b build) sweep() error {
-	left, err := filepath.Glob(filepath.Join(b.cache, b.version+"-build-*"))
+	left, err := filepath.Glob(filepath.Join(b.cache, b.entry+"-build-*"))
 	if err != nil {
 		return fmt.Errorf("look for leftovers: %w", err)
 	}
@@ -80,27 +97,46 @@ func (b build) sweep() error {
 	return nil
 }
 
-// compile keeps its flags stable on purpose: Go's build cache is keyed by them.
-func (b build) compile(ctx context.Context, dir string) error {
-	major, minor, err := majorMinor(b.version)
-	if err != nil {
-		return err
+// controlPlane is the build of etcd and of what a control plane consists of.
+func controlPlane(module, version, cache string, progress io.Writer) build {
+	return build{
+		what: "Kubernetes " + version + " and etcd", takes: "6 minutes",
+		entry: version, wants: programs(), cache: cache, progress: progress,
+		compile: func(ctx context.Context, b build, dir string) error {
+			err := b.kubernetes(ctx, module, version, dir, APIServer, ControllerManager, Kubectl)
+			if err != nil {
+				return err
+			}
+			return b.goBuild(ctx, module, "etcd", "-ldflags", "-s -w", "-o", filepath.Join(dir, Etcd), "go.etcd.io/etcd/server/v3")
+		},
 	}
-	const version = "k8s.io/component-base/version"
-	flags := fmt.Sprintf("-s -w -X %s.gitVersion=%s -X %s.gitMajor=%s -X %s.gitMinor=%s",
-		version, b.version, version, major, version, minor)
-	err = b.goBuild(ctx, "Kubernetes "+b.version, "-ldflags", flags, "-o", dir+string(filepath.Separator),
-		"k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/kubernetes/cmd/kube-controller-manager", "k8s.io/kubernetes/cmd/kubectl")
-	if err != nil {
-		return err
-	}
-	return b.goBuild(ctx, "etcd", "-ldflags", "-s -w", "-o", filepath.Join(dir, Etcd), "go.etcd.io/etcd/server/v3")
 }
 
-func (b build) goBuild(ctx context.Context, what string, args ...string) error {
+// kubernetes keeps its flags stable on purpose: Go's build cache is keyed by them.
+func (b build) kubernetes(ctx context.Context, module, version, dir string, names ...string) error {
+	major, minor, err := majorMinor(version)
+	if err != nil {
+		return err
+	}
+	const variable = "k8s.io/component-base/version"
+	flags := fmt.Sprintf("-s -w -X %s.gitVersion=%s -X %s.gitMajor=%s -X %s.gitMinor=%s",
+		variable, version, variable, major, variable, minor)
+	args := []string{"-ldflags", flags, "-o", dir + string(filepath.Separator)}
+	for _, name := range names {
+		args = append(args, "k8s.io/kubernetes/cmd/"+name)
+	}
+	return b.goBuild(ctx, module, "Kubernetes "+version, args...)
+}
+
+// goBuild builds static programs out of a module.
+func (b build) goBuild(ctx context.Context, module, what string, args ...string) error {
+	return b.goBuildWith(ctx, module, what, []string{"CGO_ENABLED=0"}, args...)
+}
+
+func (b build) goBuildWith(ctx context.Context, module, what string, env []string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath"}, args...)...)
-	cmd.Dir = b.module
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off", "GOOS=", "GOARCH=")
+	cmd.Dir = module
+	cmd.Env = append(append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "GOOS=", "GOARCH="), env...)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 

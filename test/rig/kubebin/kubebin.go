@@ -65,15 +65,7 @@ func Ensure(ctx context.Context, minor string, progress io.Writer) (string, erro
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, version)
-	if holds(dir, programs()...) == nil {
-		return dir, nil
-	}
-	b := build{module: module, version: version, cache: cache, target: dir, progress: progress}
-	if err := b.run(ctx); err != nil {
-		return "", fmt.Errorf("build Kubernetes %s: %w", version, err)
-	}
-	return dir, nil
+	return controlPlane(module, version, cache, progress).ensure(ctx)
 }
 
 func programs() []string {

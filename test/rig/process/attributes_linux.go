@@ -1,4 +1,4 @@
-package rig
+package process
 
 import (
 	"bytes"
@@ -9,17 +9,17 @@ import (
 	"syscall"
 )
 
-// childAttributes put a child into its own process group, so that Ctrl-C reaches only us and we
+// Attributes put a child into its own process group, so that Ctrl-C reaches only us and we
 // stop it in order, and let the kernel kill it when we die. The kernel means the thread that made
 // the child; the Go runtime ends only threads that a goroutine died on while locked to them, and
 // nothing here locks one.
-func childAttributes() *syscall.SysProcAttr {
+func Attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// halted says whether every thread of a process has stopped: SIGSTOP reaches threads that run on
+// Halted says whether every thread of a process has stopped: SIGSTOP reaches threads that run on
 // another processor a moment later.
-func halted(pid int) error {
+func Halted(pid int) error {
 	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	if err != nil {
 		return fmt.Errorf("list the threads of process %d: %w", pid, err)

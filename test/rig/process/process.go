@@ -1,4 +1,4 @@
-package rig
+package process
 
 import (
 	"context"
@@ -21,8 +21,8 @@ const (
 	logTail = 2000
 )
 
-// process is a child in a process group of its own, which the kernel kills when we die.
-type process struct {
+// Process is a child in a process group of its own, which the kernel kills when we die.
+type Process struct {
 	name    string
 	cmd     *exec.Cmd
 	logPath string
@@ -30,8 +30,9 @@ type process struct {
 	err     error // valid once done is closed
 }
 
-// startProcess starts a program whose output is appended to <dir>/<name>.log.
-func startProcess(dir, name, program string, args []string) (*process, error) {
+// Start starts a program whose output is appended to <dir>/<name>.log. Its environment is ours and env.
+// A child lives in the namespaces of the thread that starts it.
+func Start(dir, name, program string, args []string, env ...string) (*Process, error) {
 	logPath := filepath.Join(dir, name+".log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -39,13 +40,14 @@ func startProcess(dir, name, program string, args []string) (*process, error) {
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = childAttributes()
+	cmd.SysProcAttr = Attributes()
 	startErr := cmd.Start()
 	if err := errors.Join(startErr, log.Close()); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{name: name, cmd: cmd, logPath: logPath, done: make(chan struct{})}
+	p := &Process{name: name, cmd: cmd, logPath: logPath, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		p.err = cmd.Wait()
@@ -53,8 +55,8 @@ func startProcess(dir, name, program string, args []string) (*process, error) {
 	return p, nil
 }
 
-// waitReady asks again and again until ready returns nil or the process ends.
-func (p *process) waitReady(ctx context.Context, ready func(context.Context) error) error {
+// WaitReady asks again and again until ready returns nil or the process ends.
+func (p *Process) WaitReady(ctx context.Context, ready func(context.Context) error) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
@@ -64,24 +66,27 @@ func (p *process) waitReady(ctx context.Context, ready func(context.Context) err
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended while it was waited for: %w\n%s", p.name, p.exit(), p.tail())
+			return fmt.Errorf("%s ended while it was waited for: %w\n%s", p.name, p.exit(), p.Tail())
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not get there: %w: %w\n%s", p.name, ctx.Err(), last, p.tail())
+			return fmt.Errorf("%s does not get there: %w: %w\n%s", p.name, ctx.Err(), last, p.Tail())
 		case <-tick.C:
 		}
 	}
 }
 
 // exit describes how the process ended, also when it ended well.
-func (p *process) exit() error {
+func (p *Process) exit() error {
 	if p.err == nil {
 		return errors.New("exit status 0")
 	}
 	return p.err
 }
 
-// running says whether the process has not ended yet.
-func (p *process) running() bool {
+// PID is the process id, also after the end.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Running says whether the process has not ended yet.
+func (p *Process) Running() bool {
 	select {
 	case <-p.done:
 		return false
@@ -90,8 +95,9 @@ func (p *process) running() bool {
 	}
 }
 
-func (p *process) signal(s syscall.Signal) error {
-	if !p.running() {
+// Signal sends a signal to the whole process group.
+func (p *Process) Signal(s syscall.Signal) error {
+	if !p.Running() {
 		return fmt.Errorf("%s is not running", p.name)
 	}
 	if err := syscall.Kill(-p.cmd.Process.Pid, s); err != nil {
@@ -100,24 +106,24 @@ func (p *process) signal(s syscall.Signal) error {
 	return nil
 }
 
-// freeze returns when no thread of the process runs any more.
-func (p *process) freeze() error {
-	if err := p.signal(syscall.SIGSTOP); err != nil {
+// Freeze returns when no thread of the process runs any more.
+func (p *Process) Freeze() error {
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
-	return p.waitReady(ctx, func(context.Context) error { return halted(p.cmd.Process.Pid) })
+	return p.WaitReady(ctx, func(context.Context) error { return Halted(p.cmd.Process.Pid) })
 }
 
-// stop asks the process to end, and kills it when it does not in time.
-func (p *process) stop() error {
-	if !p.running() {
+// Stop asks the process to end, and kills it when it does not in time.
+func (p *Process) Stop() error {
+	if !p.Running() {
 		return nil
 	}
 	// A frozen process would not hear the request.
-	err := errors.Join(p.signal(syscall.SIGCONT), p.signal(syscall.SIGTERM))
-	if err != nil && p.running() {
+	err := errors.Join(p.Signal(syscall.SIGCONT), p.Signal(syscall.SIGTERM))
+	if err != nil && p.Running() {
 		return err
 	}
 	patience := time.NewTimer(stopPatience)
@@ -126,24 +132,24 @@ func (p *process) stop() error {
 	case <-p.done:
 		return nil
 	case <-patience.C:
-		return p.kill()
+		return p.Kill()
 	}
 }
 
-// kill ends the process at once and waits until it is gone.
-func (p *process) kill() error {
-	if !p.running() {
+// Kill ends the process at once and waits until it is gone.
+func (p *Process) Kill() error {
+	if !p.Running() {
 		return nil
 	}
-	if err := p.signal(syscall.SIGKILL); err != nil && p.running() {
+	if err := p.Signal(syscall.SIGKILL); err != nil && p.Running() {
 		return err
 	}
 	<-p.done
 	return nil
 }
 
-// tail is the end of the log, for error messages.
-func (p *process) tail() string {
+// Tail is the end of the log, for error messages.
+func (p *Process) Tail() string {
 	text, err := os.ReadFile(p.logPath)
 	if err != nil {
 		return err.Error()

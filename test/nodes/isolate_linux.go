@@ -1,0 +1,106 @@
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/linkspan/linkspan/test/rig"
+	"github.com/linkspan/linkspan/test/rig/kubebin"
+)
+
+const (
+	// EnvWanted names the environment variable that lets tests with nodes run.
+	EnvWanted = "LINKSPAN_NODES"
+	// envPrograms tells the program inside where the programs are that were built outside.
+	envPrograms = "LINKSPAN_NODES_PROGRAMS"
+)
+
+// Isolate is rig.Isolate for programs that run nodes: with mounts and processes of its own. It builds what is missing,
+// outside, where there is a network to download modules from.
+func Isolate(ctx context.Context, want rig.Isolation) (*rig.Isolated, error) {
+	want.Machine = true
+	if os.Getenv(envPrograms) != "" { // inside
+		return rig.Isolate(ctx, want)
+	}
+	if err := Supported(); err != nil {
+		return nil, err
+	}
+	if err := sweep(); err != nil {
+		return nil, err
+	}
+	programs, err := ensure(ctx, want.Progress)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Setenv(envPrograms, programs); err != nil {
+		return nil, fmt.Errorf("set %s: %w", envPrograms, err)
+	}
+	isolated, err := rig.Isolate(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	// The program inside may have been killed.
+	return isolated, sweep()
+}
+
+func ensure(ctx context.Context, progress io.Writer) (string, error) {
+	if progress == nil {
+		progress = os.Stderr
+	}
+	return kubebin.EnsureNodes(ctx, progress)
+}
+
+// Main runs the tests of a package isolated, when LINKSPAN_NODES=1 asks for nodes. Else, or where there can be none, it
+// runs them as they are: those that call Need are skipped.
+// Use it as func TestMain(m *testing.M) { os.Exit(nodes.Main(m)) }.
+func Main(m *testing.M) int {
+	if os.Getenv(envPrograms) == "" && reason() != "" {
+		return m.Run()
+	}
+	isolated, err := Isolate(context.Background(), rig.Isolation{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "linkspan nodes:", err)
+		return 1
+	}
+	if isolated.Outside {
+		return isolated.ExitCode
+	}
+	// What client-go and controller-runtime tell of API servers that go away is no news here.
+	log.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
+	code := m.Run()
+	if code != 0 {
+		return code
+	}
+	if err := rig.FindLeaks(); err != nil {
+		fmt.Fprintln(os.Stderr, "linkspan nodes:", err)
+		return 1
+	}
+	return 0
+}
+
+// Need skips a test where there are no nodes, and says why.
+func Need(t testing.TB) {
+	t.Helper()
+	if os.Getenv(envPrograms) == "" {
+		t.Skip(reason())
+	}
+}
+
+// reason is why there are no nodes, empty when there can be.
+func reason() string {
+	if os.Getenv(EnvWanted) != "1" {
+		return "Kubernetes nodes are only started with " + EnvWanted + "=1"
+	}
+	if err := Supported(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
