@@ -2,6 +2,7 @@
 //
 //	go run ./test/nodes/show                # a shell's way in is printed
 //	go run ./test/nodes/show -walkthrough   # docs/walkthrough.md is performed first, up to where it cleans up
+//	go run ./test/nodes/show -check         # only says whether this machine can do that
 //
 // It owns what it prints. It must never leave anything of the clusters behind: see package nodes.
 package main

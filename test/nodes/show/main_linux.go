@@ -24,13 +24,14 @@ import (
 // lastHeading is of the part of the walkthrough that takes everything away again.
 const lastHeading = "8. Leave nothing behind"
 
-type options struct{ walkthrough, exit bool }
+type options struct{ check, walkthrough, exit bool }
 
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	var o options
 	flags := flag.NewFlagSet("show", flag.ContinueOnError)
+	flags.BoolVar(&o.check, "check", false, "only tell whether this machine can run nodes, and what it lacks")
 	flags.BoolVar(&o.walkthrough, "walkthrough", false, "perform docs/walkthrough.md first, up to where it cleans up")
 	flags.BoolVar(&o.exit, "exit", false, "end after that instead of waiting for Ctrl-C; the walkthrough is performed to its end")
 	if err := flags.Parse(args); err != nil {
@@ -47,6 +48,9 @@ func run(args []string) int {
 }
 
 func perform(ctx context.Context, o options) (code int, err error) {
+	if o.check {
+		return 0, nodes.Supported()
+	}
 	if err := pair.Prepare(ctx); err != nil {
 		return 1, err
 	}
@@ -96,14 +100,15 @@ func walk(ctx context.Context, p *pair.Pair, whole bool, out io.Writer) error {
 			heading = block.Heading
 			fmt.Fprintf(out, "\n%s\n%s\n", heading, strings.Repeat("=", len(heading)))
 		}
-		fmt.Fprintln(out)
-		for line := range strings.Lines(block.Script) {
-			fmt.Fprint(out, "  $ ", line)
-		}
-		fmt.Fprintln(out)
+		fmt.Fprintf(out, "\n%s\n", commands(block.Script))
 		if _, err := p.Run(ctx, block.Script, out); err != nil {
 			return fmt.Errorf("%s, line %s: %w", walkthrough.Page, strconv.Itoa(block.Line), err)
 		}
 	}
 	return nil
+}
+
+// commands shows a script as a terminal would.
+func commands(script string) string {
+	return "  $ " + strings.ReplaceAll(strings.TrimSuffix(script, "\n"), "\n", "\n    ") + "\n"
 }
