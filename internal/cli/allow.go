@@ -107,6 +107,8 @@ func (o *allowOptions) run(_ context.Context, streams Streams) error {
 }
 
 func (o *allowOptions) objects() []runtime.Object {
+	// With the namespace in it, accounts of one name in two namespaces do not share a role: revoking one leaves the other.
+	clusterRole := o.namespace + ":" + o.serviceAccount
 	var objects []runtime.Object
 	if o.createNamespace {
 		objects = append(objects, &corev1.Namespace{
@@ -123,13 +125,13 @@ func (o *allowOptions) objects() []runtime.Object {
 		},
 		&rbacv1.ClusterRole{
 			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
-			ObjectMeta: metav1.ObjectMeta{Name: o.serviceAccount},
+			ObjectMeta: metav1.ObjectMeta{Name: clusterRole},
 			Rules:      o.rules(),
 		},
 		&rbacv1.ClusterRoleBinding{
 			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
-			ObjectMeta: metav1.ObjectMeta{Name: o.serviceAccount},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: o.serviceAccount},
+			ObjectMeta: metav1.ObjectMeta{Name: clusterRole},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: o.serviceAccount, Namespace: o.namespace}},
 		})
 	if o.tokenExpiry == 0 {

@@ -28,6 +28,8 @@ const (
 	defaultWait = 30 * time.Second
 	// checkInterval is the time between two looks while waiting.
 	checkInterval = 2 * time.Second
+	// lookTimeout bounds one look; one that is under way when --wait is over may take as long as that.
+	lookTimeout = 30 * time.Second
 )
 
 // errChecksFailed makes the exit code 1 without another word.
@@ -109,21 +111,28 @@ func (o *checkOptions) run(ctx context.Context, streams Streams, globals *global
 	if err := o.validate(); err != nil {
 		return err
 	}
-	observer, err := o.observer(streams, globals)
-	if err != nil {
-		return err
-	}
 	if o.versionOverride != "" {
 		version = o.versionOverride
 	}
-	checks := o.checks()
-	progress := newProgress(streams)
-	report := await(ctx, o.wait, progress.show, func(ctx context.Context) check.Report {
-		facts := observer.Observe(ctx)
+	judge := func(facts check.Facts) check.Report {
 		facts.CLI, facts.Expected = version, o.expectedVersion
-		return check.Run(checks, facts)
-	})
+		return check.Run(o.checks(), facts)
+	}
+	observer, err := o.observer(streams, globals)
+	if err != nil {
+		if o.format != formatJSON {
+			return err
+		}
+		// A program that reads the report reads there that no cluster could be asked.
+		return o.tell(streams, judge(check.Facts{Server: check.Read[check.Server]{Err: err}}))
+	}
+	progress := newProgress(streams)
+	report := await(ctx, o.wait, progress.show, func(ctx context.Context) check.Report { return judge(observer.Observe(ctx)) })
 	progress.clear()
+	return o.tell(streams, report)
+}
+
+func (o *checkOptions) tell(streams Streams, report check.Report) error {
 	if err := printReport(streams, o.format, report); err != nil {
 		return err
 	}
@@ -167,7 +176,7 @@ func (o *checkOptions) observer(streams Streams, globals *globalOptions) (*obser
 		Namespace: o.namespace, Fallback: link.DefaultNamespace, LinkerdNamespace: globals.linkerdNamespace, LocalHost: isLocalHost,
 	}
 	if o.pre {
-		options.Create = installRights()
+		options.Install = installRights()
 	}
 	observer, err := observe.New(config, c, options)
 	if err != nil {
@@ -176,17 +185,19 @@ func (o *checkOptions) observer(streams Streams, globals *globalOptions) (*obser
 	return observer, nil
 }
 
-// installRights are what it takes to create each kind that the charts render. What is in a namespace has
-// a placeholder for it.
+// installRights are what it takes to apply each kind that the charts render, by Helm or kubectl: both read what is there
+// and create or change it. What is in a namespace has a placeholder for it.
 func installRights() []check.Right {
 	var rights []check.Right
 	for _, kind := range install.Kinds() {
 		resource, _ := meta.UnsafeGuessKindToResource(kind.GroupVersionKind)
-		r := check.Right{Verb: "create", Group: kind.Group, Resource: resource.Resource}
-		if kind.Namespaced {
-			r.Namespace = link.DefaultNamespace
+		for _, verb := range []string{"create", "get", "patch"} {
+			r := check.Right{Verb: verb, Group: kind.Group, Resource: resource.Resource}
+			if kind.Namespaced {
+				r.Namespace = link.DefaultNamespace
+			}
+			rights = append(rights, r)
 		}
-		rights = append(rights, r)
 	}
 	return rights
 }
@@ -207,7 +218,7 @@ func (o *checkOptions) checks() []check.Check {
 func await(ctx context.Context, wait time.Duration, show func(check.Report), look func(context.Context) check.Report) check.Report {
 	deadline := time.Now().Add(wait)
 	for {
-		report := look(ctx)
+		report := bounded(ctx, look)
 		if report.Success() || !report.MayPass() || time.Until(deadline) < checkInterval {
 			return report
 		}
@@ -220,6 +231,12 @@ func await(ctx context.Context, wait time.Duration, show func(check.Report), loo
 		case <-timer.C:
 		}
 	}
+}
+
+func bounded(ctx context.Context, look func(context.Context) check.Report) check.Report {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return look(ctx)
 }
 
 // extensionName is under which name `linkerd` runs this command.

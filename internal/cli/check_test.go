@@ -114,6 +114,60 @@ func TestCheckWaits(t *testing.T) {
 	})
 }
 
+// One look ends, whatever the cluster does, and so does the command.
+func TestALookHasADeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		await(t.Context(), 0, func(check.Report) {}, func(ctx context.Context) check.Report {
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Hour):
+			}
+			return check.Report{{ID: "x", Finding: check.Finding{Level: check.Error, Passing: true}}}
+		})
+		if took := time.Since(start); took != lookTimeout {
+			t.Errorf("it took %v, want %v", took, lookTimeout)
+		}
+	})
+}
+
+// A program that reads JSON gets some, even of a kubeconfig that leads nowhere.
+func TestABadKubeconfigIsReportedAsJSON(t *testing.T) {
+	t.Parallel()
+	var out, notes bytes.Buffer
+	code := Main(t.Context(), Streams{Out: &out, Err: &notes}, "dev", []string{"check", "-o", "json", "--kubeconfig=" + filepath.Join(t.TempDir(), "none")})
+	var answer reportJSON
+	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
+		t.Fatalf("%v in %q and %q", err, out.String(), notes.String())
+	}
+	if code != 1 || answer.Success || !strings.Contains(answer.Categories[0].Checks[0].Error, "--kubeconfig") {
+		t.Errorf("the exit code is %d, the answer %+v", code, answer)
+	}
+	out.Reset()
+	if code := Main(t.Context(), Streams{Out: &out, Err: &notes}, "dev", []string{"check", "--kubeconfig=" + filepath.Join(t.TempDir(), "none")}); code != 1 || out.Len() > 0 || notes.Len() == 0 {
+		t.Errorf("for people the exit code is %d, the output %q, the notes %q", code, out.String(), notes.String())
+	}
+}
+
+// What is printed is bounded, in each format.
+func TestPrintedReportsAreBounded(t *testing.T) {
+	t.Parallel()
+	var report check.Report
+	for range 1000 {
+		report = append(report, aReport()[2])
+	}
+	for _, format := range []string{formatTable, formatShort, formatBasic, formatJSON} {
+		var out bytes.Buffer
+		if err := printReport(Streams{Out: &out}, format, report); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), "and 980 more of link-credentials") || out.Len() > 16<<10 {
+			t.Errorf("%s: %d bytes", format, out.Len())
+		}
+	}
+}
+
 // CHK-9: `linkerd check` hands its own flags on, and reads the answer.
 func TestCheckAsAnExtension(t *testing.T) {
 	t.Parallel()
@@ -201,6 +255,7 @@ func TestCheckOptions(t *testing.T) {
 	}
 	rights := installRights()
 	if !slices.Contains(rights, check.Right{Verb: "create", Group: "networking.k8s.io", Resource: "networkpolicies", Namespace: "linkerd-multicluster"}) ||
+		!slices.Contains(rights, check.Right{Verb: "patch", Group: "apps", Resource: "deployments", Namespace: "linkerd-multicluster"}) ||
 		!slices.Contains(rights, check.Right{Verb: "create", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}) {
 		t.Errorf("rights are %v", rights)
 	}

@@ -32,8 +32,10 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 }
 
-// printReport writes a report in a format that was validated.
+// printReport writes a report in a format that was validated. No format holds more than a person reads: programs
+// hand on to people what they read here.
 func printReport(streams Streams, format string, report check.Report) error {
+	report = report.Bounded()
 	if format == formatJSON {
 		return printJSON(streams, jsonReport(report))
 	}

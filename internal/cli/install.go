@@ -96,7 +96,8 @@ The objects are those of the Helm chart of this version, with the namespace and 
 them; values have the names, the syntax and the precedence of Helm's. No cluster is asked. The values
 are kept in a Secret of the installation, where mirror upgrade finds them.
 
-Choose this or Helm for each cluster: neither takes over what the other installed by itself.`,
+Choose this or Helm for each cluster. Helm does not take over what is installed in this way; install asks
+no cluster, so it cannot notice that Helm is there already: mirror upgrade does, and refuses.`,
 		Example: `  # A cluster that calls services of others pod to pod:
   mirror install --gateway false | kubectl apply -f -
   # With a gateway, whose certificates come from cert-manager:

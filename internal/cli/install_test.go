@@ -95,19 +95,24 @@ func TestInstallParts(t *testing.T) {
 // INST-9: refusals name the value or the flag, and print nothing that could be applied.
 func TestInstallRefuses(t *testing.T) {
 	for want, args := range map[string]string{
-		"'controler' not allowed":                 "--gateway false --set controler.enabled=false",
-		"/controller/replicas":                    "--gateway false --set controller.replicas=three",
-		"gateway.ingress.certificate.secretName":  "",
-		`--set "controller"`:                      "--set controller",
-		"--values: open no-such-file.yaml":        "-f no-such-file.yaml",
-		"--crds and --skip-crds":                  "--crds --skip-crds",
-		`--namespace "Not-A-Name"`:                "--gateway false --namespace Not-A-Name",
-		`--output "text" must be yaml or json`:    "--gateway false -o text",
-		"--values: standard input can be read on": "--gateway false -f - -f -",
+		"'controler' not allowed":                      "--gateway false --set controler.enabled=false",
+		"/controller/replicas":                         "--gateway false --set controller.replicas=three",
+		"gateway.ingress.certificate.secretName":       "",
+		`--set "controller"`:                           "--set controller",
+		"--values: open no-such-file.yaml":             "-f no-such-file.yaml",
+		"--crds and --skip-crds":                       "--crds --skip-crds",
+		`--namespace "Not-A-Name"`:                     "--gateway false --namespace Not-A-Name",
+		`--output "text" must be yaml or json`:         "--gateway false -o text",
+		"--values: standard input can be read on":      "--gateway false -f - -f -",
+		"--namespace default is the cluster's own":     "--gateway false --namespace default",
+		"--namespace kube-system is the cluster's own": "--gateway false --namespace kube-system",
 	} {
 		got := runMirror(t, append([]string{"install"}, strings.Fields(args)...)...)
 		if got.code == 0 || got.out != "" || !strings.Contains(got.err, want) {
 			t.Errorf("install %s: %+v\nwant %q", args, got, want)
 		}
+	}
+	if got := runMirror(t, "install", "--gateway", "false", "--namespace", "kube-system", "--create-namespace=false"); got.code != 0 {
+		t.Errorf("into a namespace of the cluster, left as it is: %+v", got)
 	}
 }

@@ -25,8 +25,8 @@ func newPruneCommand(streams Streams, globals *globalOptions, version string) *c
 		Short: "Print the objects of an installation that this version and its values have no use for",
 		Long: `Print the objects of an installation that this version and its values have no use for.
 
-Run it when the output of mirror upgrade is applied, with the same version. Mirrors are not among them:
-see mirror unlink --orphans for those.`,
+Run it when the output of mirror upgrade is applied, with the same version; it refuses while part of that
+is missing. Mirrors are not among them: see mirror unlink --orphans for those.`,
 		Example: "  mirror prune | kubectl delete -f -",
 		Args:    arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,6 +61,11 @@ func (o *pruneOptions) run(ctx context.Context, streams Streams, globals *global
 	owned, err := cluster.Owned(ctx, o.namespace)
 	if err != nil {
 		return err
+	}
+	if missing := installed.Unapplied(owned, rendered); len(missing) > 0 {
+		// kubectl goes on after an error, so the settings may be there without the rest.
+		return fmt.Errorf("not all of version %s is applied (%s), and what is not needed any more may still be in use: apply the output of mirror upgrade first",
+			version, names(missing))
 	}
 	rest := installed.Superfluous(owned, rendered)
 	if len(rest) == 0 {

@@ -110,7 +110,7 @@ func TestInstallUpgradePruneUninstall(t *testing.T) {
 	// Values given before stay, what they do not need any more is named, and printed by prune.
 	c.mirror(t, "prune")
 	upgraded := c.mirror(t, "upgrade", "--ha", "false", "--set", "commonLabels.team=network")
-	if !strings.Contains(upgraded.err, "PodDisruptionBudget linkspan") || !strings.Contains(upgraded.err, "mirror prune") {
+	if !strings.Contains(upgraded.err, "PodDisruptionBudget linkerd-multicluster/linkspan") || !strings.Contains(upgraded.err, "mirror prune") {
 		t.Errorf("upgrade does not tell what is not needed any more: %s", upgraded.err)
 	}
 	for _, want := range []string{"--log-level=debug", "team: network", "replicas: 1"} {
@@ -185,7 +185,7 @@ func TestUninstallKeepsWhatIsOthers(t *testing.T) {
 	}
 	// What Helm has taken over is Helm's, whatever label it kept.
 	helms := &corev1.ConfigMap{ObjectMeta: objectMeta("linkspan-trust-anchors")}
-	helms.Labels = map[string]string{"linkspan.io/installation": helms.Namespace}
+	helms.Labels = installationLabels()
 	helms.Annotations = map[string]string{"meta.helm.sh/release-name": "linkspan"}
 	rig.Create(t, c.Cluster, helms)
 	c.refuses(t, "nothing to uninstall", "uninstall")

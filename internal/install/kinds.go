@@ -51,15 +51,22 @@ func Kinds() []Kind {
 	return all
 }
 
-// order sorts objects as they are applied, the same for the same objects (GIT-4). Kinds that Kinds
-// does not know come last.
+// order sorts objects as they are applied, the same for the same objects (GIT-4). Kinds that Kinds does not know come
+// behind the others, and the record behind everything: an upgrade that broke off must not look like one that is done.
 func order(objects []*unstructured.Unstructured) {
 	rank := map[schema.GroupKind]int{}
 	for i, kind := range Kinds() {
 		rank[kind.GroupKind()] = i - len(Kinds())
 	}
+	isRecord := func(obj *unstructured.Unstructured) int {
+		if obj.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Secret"}) && obj.GetName() == RecordName {
+			return 1
+		}
+		return 0
+	}
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int {
 		return cmp.Or(
+			cmp.Compare(isRecord(a), isRecord(b)),
 			cmp.Compare(rank[a.GroupVersionKind().GroupKind()], rank[b.GroupVersionKind().GroupKind()]),
 			cmp.Compare(a.GetKind(), b.GetKind()),
 			cmp.Compare(a.GetNamespace(), b.GetNamespace()),

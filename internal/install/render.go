@@ -32,8 +32,10 @@ import (
 const (
 	// releaseName is a part of the labels by which Deployments find their pods: it can never change.
 	releaseName = "linkspan"
-	// managedBy is where Helm would put its own name.
-	managedBy = "linkspan-cli"
+	// ManagedBy is where Helm would put its own name: the value of label app.kubernetes.io/managed-by.
+	ManagedBy = "linkspan-cli"
+	// PartOf is the value of label app.kubernetes.io/part-of.
+	PartOf = "linkspan"
 
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	labelPartOf    = "app.kubernetes.io/part-of"
@@ -52,6 +54,9 @@ type Rendered struct {
 // by a template, with a message that names the value.
 func Render(s Settings, namespace string) (Rendered, error) {
 	var out Rendered
+	if err := s.checkNamespace(namespace); err != nil {
+		return out, err
+	}
 	if s.CRDs {
 		crds, err := RenderCRDs(s.Version, namespace)
 		if err != nil {
@@ -153,8 +158,8 @@ func ownLabels(version string) map[string]string {
 		"app.kubernetes.io/name":     releaseName,
 		"app.kubernetes.io/instance": releaseName,
 		"app.kubernetes.io/version":  labelValue(version),
-		labelPartOf:                  releaseName,
-		labelManagedBy:               managedBy,
+		labelPartOf:                  PartOf,
+		labelManagedBy:               ManagedBy,
 	}
 }
 
@@ -183,7 +188,7 @@ func renderChart(name, version, namespace string, given map[string]any) ([]*unst
 		return nil, "", fmt.Errorf("the values are refused (mirror install --show-values explains each): %w", err)
 	}
 	if release, ok := top["Release"].(map[string]any); ok {
-		release["Service"] = managedBy
+		release["Service"] = ManagedBy
 	}
 	if name == charts.Linkspan {
 		if err := checkImages(version, top); err != nil {

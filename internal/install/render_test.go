@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
@@ -48,16 +49,19 @@ func TestOrder(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"Namespace links", "CustomResourceDefinition links.multicluster.linkerd.io",
-		"ServiceAccount linkspan", "Secret linkspan-install",
+		"ServiceAccount linkspan",
 		"ClusterRole links:linkspan", "ClusterRoleBinding links:linkspan", "Role linkspan", "RoleBinding linkspan",
-		"Deployment linkspan",
+		"Deployment linkspan", "Link east",
+		"Secret linkspan-install", // whoever reads it finds the rest
 	}
+	withLink := podToPod()
+	withLink.Values["links"] = []any{map[string]any{"name": "east"}}
 	for range 3 { // the same each time (GIT-4)
-		if diff := cmp.Diff(want, only(want, render(t, podToPod()))); diff != "" {
+		if diff := cmp.Diff(want, only(want, render(t, withLink))); diff != "" {
 			t.Fatalf("-want +got:\n%s", diff)
 		}
 	}
-	s := podToPod()
+	s := withLink
 	s.CRDs, s.CreateNamespace = false, false
 	if diff := cmp.Diff(want[2:], only(want, render(t, s))); diff != "" {
 		t.Errorf("INST-4, INST-5: without types and namespace, -want +got:\n%s", diff)
@@ -87,7 +91,8 @@ func TestNamespace(t *testing.T) {
 	}
 }
 
-// A kind that Kinds does not know would be applied last, never pruned and never uninstalled.
+// A kind that Kinds does not know would be applied last, never pruned and never uninstalled; nor would be what is
+// where nobody looks for it.
 func TestKindsAreAllKinds(t *testing.T) {
 	t.Parallel()
 	known := map[schema.GroupVersionKind]bool{}
@@ -104,12 +109,17 @@ func TestKindsAreAllKinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		for document := range strings.SplitSeq(string(text), "\n---\n") {
-			var meta metav1.TypeMeta
+			var meta metav1.PartialObjectMetadata
 			if err := yaml.Unmarshal([]byte(document), &meta); err != nil {
 				t.Fatalf("%s: %v", file, err)
 			}
 			if meta.Kind != "" && !known[meta.GroupVersionKind()] {
 				t.Errorf("%s: %s is none of Kinds", file, meta.GroupVersionKind())
+			}
+			const home = "linkerd-multicluster"
+			role := meta.GroupVersionKind().Group == "rbac.authorization.k8s.io" && strings.HasPrefix(meta.Name, home+":")
+			if meta.Namespace != "" && meta.Namespace != home && !role {
+				t.Errorf("%s: %s %s/%s is where only roles are looked for", file, meta.Kind, meta.Namespace, meta.Name)
 			}
 		}
 	}
@@ -200,8 +210,8 @@ func TestImages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			last := rendered.Objects[len(rendered.Objects)-1]
-			text, err := last.MarshalJSON()
+			deployment := slices.IndexFunc(rendered.Objects, func(obj *unstructured.Unstructured) bool { return obj.GetKind() == "Deployment" })
+			text, err := rendered.Objects[deployment].MarshalJSON()
 			if err != nil || !strings.Contains(string(text), `"image":"`+c.want+`"`) {
 				t.Errorf("want %s in %s (%v)", c.want, text, err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -13,7 +14,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,22 +24,22 @@ import (
 	"github.com/linkspan/linkspan/internal/install"
 )
 
-const (
-	labelPartOf    = "app.kubernetes.io/part-of"
-	labelManagedBy = "app.kubernetes.io/managed-by"
-)
-
 // Cluster reads what installations have put into a cluster.
-type Cluster struct{ client client.Client }
+type Cluster struct {
+	client client.Client
+	// kinds and objects are for what is not ours, of whatever kind.
+	kinds   discovery.DiscoveryInterface
+	objects metadata.Interface
+}
 
-// NewCluster knows all Kinds. It asks the server for no list of kinds.
+// NewCluster knows all Kinds. It asks the server for nothing yet.
 func NewCluster(config *rest.Config) (Cluster, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return Cluster{}, fmt.Errorf("building the scheme: %w", err)
 	}
 	mapper := meta.NewDefaultRESTMapper(nil)
-	for _, kind := range slices.Concat(install.Kinds(), others()) {
+	for _, kind := range append(install.Kinds(), lease()) {
 		scope := meta.RESTScopeRoot
 		if kind.Namespaced {
 			scope = meta.RESTScopeNamespace
@@ -47,20 +50,17 @@ func NewCluster(config *rest.Config) (Cluster, error) {
 	if err != nil {
 		return Cluster{}, fmt.Errorf("making a client: %w", err)
 	}
-	return Cluster{client: c}, nil
-}
-
-// others are kinds that are looked at, and never part of an installation.
-func others() []install.Kind {
-	return []install.Kind{
-		{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Pod"), Namespaced: true},
-		{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"), Namespaced: true},
-		{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("StatefulSet"), Namespaced: true},
-		{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("DaemonSet"), Namespaced: true},
-		{GroupVersionKind: schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"}, Namespaced: true},
-		{GroupVersionKind: schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "CronJob"}, Namespaced: true},
-		lease(),
+	kinds, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return Cluster{}, fmt.Errorf("making a client that asks for kinds: %w", err)
 	}
+	quiet := rest.CopyConfig(config)
+	quiet.WarningHandler = rest.NoWarnings{} // of kinds that are deprecated, which we do not use
+	objects, err := metadata.NewForConfig(quiet)
+	if err != nil {
+		return Cluster{}, fmt.Errorf("making a client for objects of any kind: %w", err)
+	}
+	return Cluster{client: c, kinds: kinds, objects: objects}, nil
 }
 
 func lease() install.Kind {
@@ -86,7 +86,7 @@ func (c Cluster) Settings(ctx context.Context, namespace string) (install.Settin
 // notInstalled says what to do instead.
 func (c Cluster) notInstalled(ctx context.Context, namespace string) error {
 	deployments := metadataList(appsv1.SchemeGroupVersion.WithKind("Deployment"))
-	err := c.client.List(ctx, deployments, client.InNamespace(namespace), client.MatchingLabels{labelPartOf: "linkspan", labelManagedBy: "Helm"})
+	err := c.client.List(ctx, deployments, client.InNamespace(namespace), client.MatchingLabels{labelPartOf: install.PartOf, labelManagedBy: "Helm"})
 	if err != nil {
 		return fmt.Errorf("looking for what Helm installed in namespace %s: %w", namespace, err)
 	}
@@ -97,53 +97,38 @@ func (c Cluster) notInstalled(ctx context.Context, namespace string) error {
 	return fmt.Errorf("namespace %s: %w: there is no Secret %s; see --context and --namespace", namespace, ErrNotInstalled, install.RecordName)
 }
 
-// Owned are the objects that carry the installation's label, in the order in which they can be
-// deleted, without what Helm has taken over. CustomResourceDefinitions are not among them: they are the cluster's.
-func (c Cluster) Owned(ctx context.Context, namespace string) ([]*metav1.PartialObjectMetadata, error) {
-	var found []*metav1.PartialObjectMetadata
-	for _, kind := range slices.Backward(install.Kinds()) {
-		items, err := c.list(ctx, kind, client.MatchingLabels{v1alpha3.LabelInstallation: namespace})
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, slices.DeleteFunc(items, func(item *metav1.PartialObjectMetadata) bool { return HelmRelease(item) != "" })...)
-	}
-	return found, nil
-}
-
-// HelmRelease is the release that Helm says an object belongs to, empty for none. Helm may have been told to take over
-// what mirror install made; our label stays on it then, and it is not ours any more.
-func HelmRelease(obj *metav1.PartialObjectMetadata) string {
-	return obj.Annotations["meta.helm.sh/release-name"]
-}
-
 // Lease is the controller's Lease, nil when there is none.
 func (c Cluster) Lease(ctx context.Context, namespace string) (*metav1.PartialObjectMetadata, error) {
-	obj := &metav1.PartialObjectMetadata{}
-	obj.SetGroupVersionKind(lease().GroupVersionKind)
-	err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha3.ControllerLease}, obj)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading Lease %s/%s: %w", namespace, v1alpha3.ControllerLease, err)
-	}
-	return obj, nil
+	return c.get(ctx, lease().GroupVersionKind, client.ObjectKey{Namespace: namespace, Name: v1alpha3.ControllerLease})
 }
 
 // CRD is the type Link, nil when the cluster does not have it.
 func (c Cluster) CRD(ctx context.Context) (*metav1.PartialObjectMetadata, error) {
-	name := "links." + v1alpha3.GroupVersion.Group
-	obj := &metav1.PartialObjectMetadata{}
-	obj.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
-	err := c.client.Get(ctx, client.ObjectKey{Name: name}, obj)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
+	kind := schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+	return c.get(ctx, kind, client.ObjectKey{Name: "links." + v1alpha3.GroupVersion.Group})
+}
+
+// Elsewhere are the namespaces of other installations: those that keep settings as ours does, and those of Helm's, ours
+// too if Helm has installed there. Not everybody may list the Secrets and Deployments of all namespaces: that error
+// satisfies apierrors.IsForbidden.
+func (c Cluster) Elsewhere(ctx context.Context, namespace string) ([]string, error) {
+	records := metadataList(corev1.SchemeGroupVersion.WithKind("Secret"))
+	fields := client.MatchingFields{"metadata.name": install.RecordName, "type": string(install.RecordType)}
+	if err := c.client.List(ctx, records, fields); err != nil {
+		return nil, fmt.Errorf("looking for Secrets %s in all namespaces: %w", install.RecordName, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading CustomResourceDefinition %s: %w", name, err)
+	deployments := metadataList(appsv1.SchemeGroupVersion.WithKind("Deployment"))
+	if err := c.client.List(ctx, deployments, client.MatchingLabels{labelPartOf: install.PartOf}); err != nil {
+		return nil, fmt.Errorf("looking for Deployments in all namespaces: %w", err)
 	}
-	return obj, nil
+	var found []string
+	for _, obj := range append(records.Items, deployments.Items...) {
+		if obj.Namespace != namespace || HelmRelease(&obj) != "" {
+			found = append(found, obj.Namespace)
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found), nil
 }
 
 // Links are those of a namespace, or of all when it is empty. None exist where the type does not.
@@ -152,40 +137,18 @@ func (c Cluster) Links(ctx context.Context, namespace string) ([]*metav1.Partial
 	return c.list(ctx, kind, client.InNamespace(namespace))
 }
 
-// Foreign are objects in the namespace that are not the installation's, nor the cluster's own, nor made
-// from another object: what deleting the namespace would take along. Links' kinds are among them.
-func (c Cluster) Foreign(ctx context.Context, namespace string) ([]string, error) {
-	var found []string
-	for _, kind := range slices.Concat(install.Kinds(), others()) {
-		if !kind.Namespaced {
-			continue
-		}
-		items, err := c.list(ctx, kind, client.InNamespace(namespace))
-		if err != nil {
-			return nil, err
-		}
-		for _, item := range items {
-			ours := item.Labels[v1alpha3.LabelInstallation] == namespace && HelmRelease(item) == ""
-			if !ours && len(item.OwnerReferences) == 0 && !given(kind, item.Name) {
-				found = append(found, kind.Kind+" "+item.Name)
-			}
-		}
+// get finds no object of a kind that the cluster does not know: nil then.
+func (c Cluster) get(ctx context.Context, kind schema.GroupVersionKind, key client.ObjectKey) (*metav1.PartialObjectMetadata, error) {
+	obj := &metav1.PartialObjectMetadata{}
+	obj.SetGroupVersionKind(kind)
+	err := c.client.Get(ctx, key, obj)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
 	}
-	return found, nil
-}
-
-// given says whether every namespace has the object, or the controller made it for itself.
-func given(kind install.Kind, name string) bool {
-	switch kind.Kind {
-	case "ConfigMap":
-		return name == "kube-root-ca.crt"
-	case "ServiceAccount":
-		return name == "default"
-	case "Lease":
-		return name == v1alpha3.ControllerLease
-	default:
-		return false
+	if err != nil {
+		return nil, fmt.Errorf("reading %s %s: %w", kind.Kind, strings.TrimPrefix(key.String(), "/"), err)
 	}
+	return obj, nil
 }
 
 // list finds nothing of a kind that the cluster does not know.
@@ -209,30 +172,4 @@ func metadataList(kind schema.GroupVersionKind) *metav1.PartialObjectMetadataLis
 	kind.Kind += "List"
 	list.SetGroupVersionKind(kind)
 	return list
-}
-
-// key names an object in whatever version of its kind.
-type key struct {
-	schema.GroupKind
-	client.ObjectKey
-}
-
-func keyOf(obj client.Object) key {
-	return key{GroupKind: obj.GetObjectKind().GroupVersionKind().GroupKind(), ObjectKey: client.ObjectKeyFromObject(obj)}
-}
-
-// Superfluous are the owned objects that an installation does not consist of any more. The Namespace
-// is never one: it may have been rendered once, and holds everything else.
-func Superfluous(owned []*metav1.PartialObjectMetadata, now install.Rendered) []*metav1.PartialObjectMetadata {
-	wanted := map[key]bool{}
-	for _, obj := range now.Objects {
-		wanted[keyOf(obj)] = true
-	}
-	var found []*metav1.PartialObjectMetadata
-	for _, obj := range owned {
-		if obj.Kind != "Namespace" && !wanted[keyOf(obj)] {
-			found = append(found, obj)
-		}
-	}
-	return found
 }
