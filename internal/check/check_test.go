@@ -45,6 +45,16 @@ func TestAHealthyInstallationIsGreen(t *testing.T) {
 			f.Lease.Value = nil
 			f.Mirrors.Value = nil
 		},
+		"the controller was switched off, and its Lease stays": func(f *check.Facts) {
+			f.Deployments.Value = f.Deployments.Value[1:]
+			f.Links.Value, f.Mirrors.Value = nil, nil
+			f.Lease.Value.Spec.RenewTime = &metav1.MicroTime{Time: f.Now.Add(-time.Hour)}
+		},
+		"this machine's clock is 20 seconds ahead": func(f *check.Facts) { // within what certificates and Leases bear, by the server's clock
+			f.Server.Value.Date = f.Now
+			f.Now = f.Now.Add(20 * time.Second)
+			f.Lease.Value.Spec.RenewTime = &metav1.MicroTime{Time: f.Server.Value.Date.Add(-40 * time.Second)}
+		},
 		"accounts only":      func(f *check.Facts) { *f = accountsOnly(*f) },
 		"a NodePort gateway": func(f *check.Facts) { f.GatewayServices.Value[0].Spec.Type = corev1.ServiceTypeNodePort },
 	} {
@@ -64,6 +74,7 @@ func TestAHealthyInstallationIsGreen(t *testing.T) {
 func accountsOnly(f check.Facts) check.Facts {
 	f.Deployments.Value, f.Links.Value, f.Mirrors.Value, f.Lease.Value = nil, nil, nil, nil
 	f.GatewayServices.Value, f.Anchors, f.Certificates, f.Accounts = nil, nil, nil, got(1)
+	f.Exports.Value[0].Value = v1alpha3.ExportedRemoteDiscovery
 	return f
 }
 
@@ -72,6 +83,7 @@ func TestFaultsAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string]map[string]one{
 		"api and installation": installationFaults(), "links": linkFaults(), "data plane": dataPlaneFaults(), "others": otherFaults(),
+		"rollouts": rolloutFaults(), "what was not read": unreadFaults(), "what is missing": missingFaults(),
 	} {
 		for fault, c := range faults {
 			t.Run(name+"/"+fault, func(t *testing.T) {
@@ -106,11 +118,11 @@ func problems(report check.Report) []string {
 
 func installationFaults() map[string]one {
 	first := func(f *check.Facts) *appsv1.Deployment { return &f.Deployments.Value[0] }
-	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "linkspan-x", Labels: map[string]string{"app.kubernetes.io/component": "controller"}}}
+	pod := aPod("controller", "1.2.0")
 	return map[string]one{
 		"the API does not answer, and nothing else is asked": {func(f *check.Facts) { f.Server.Err = errors.New("dial: refused") }, []string{"error api-reachable: dial: refused"}},
 		"Kubernetes is too old":                              {func(f *check.Facts) { f.Server.Value.Version = "v1.33.9" }, []string{"error api-version: v1.33.9"}},
-		"the clock is wrong":                                 {func(f *check.Facts) { f.Server.Value.Date = f.Now.Add(-time.Hour) }, []string{"warning api-clock: 1h0m0s apart"}},
+		"the clock is wrong":                                 {func(f *check.Facts) { f.Server.Value.Date = f.Now.Add(-10 * time.Minute) }, []string{"warning api-clock: 10m0s apart"}},
 		"there is no such namespace":                         {func(f *check.Facts) { f.Home.Value = nil }, []string{"error namespace-exists: no such namespace"}},
 		"the namespace has no label":                         {func(f *check.Facts) { f.Home.Value.Labels = nil }, []string{"warning namespace-labels: linkerd.io/extension"}},
 		"the namespace stops injection (17)": {func(f *check.Facts) { f.Home.Value.Labels["config.linkerd.io/admission-webhooks"] = "disabled" },
@@ -124,10 +136,10 @@ func installationFaults() map[string]one {
 		"the controller is not ready":      {func(f *check.Facts) { first(f).Status.ReadyReplicas = 0 }, []string{"error controller-ready: 0 of 1"}},
 		"the controller is scaled to zero": {func(f *check.Facts) { first(f).Spec.Replicas = new(int32(0)) }, []string{"error controller-ready: scaled to zero"}},
 		"a replica has no node (13)": {func(f *check.Facts) {
-			first(f).Spec.Replicas = new(int32(2))
+			first(f).Spec.Replicas, first(f).Status.Replicas, first(f).Status.UpdatedReplicas = new(int32(2)), 2, 2
 			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/1 nodes are available"}}
 			f.Pods.Value = []corev1.Pod{pod}
-		}, []string{"warning controller-ready: 1 of 2 replicas are ready: pod linkspan-x has no node: 0/1 nodes"}},
+		}, []string{"warning controller-ready: 1 of 2 replicas are ready: pod controller-x has no node: 0/1 nodes"}},
 		"it is killed for want of memory (13)": {func(f *check.Facts) {
 			first(f).Status.ReadyReplicas = 0
 			killed := *pod.DeepCopy()
@@ -209,13 +221,20 @@ func dataPlaneFaults() map[string]one {
 func otherFaults() map[string]one {
 	return map[string]one{
 		"a policy has no target": {func(f *check.Facts) {
-			f.Policies = got(check.Policies{Installed: true, Objects: map[string]bool{"Server/a": true},
-				References: []check.Reference{{Policy: "p", Kind: "Server", Name: "a"}, {Policy: "p", Kind: "Server", Name: "b"}, {Policy: "p", Kind: "Unheard", Name: "c"}}})
+			server := func(name string) check.Object {
+				return check.Object{Group: "policy.linkerd.io", Kind: "Server", Name: name}
+			}
+			f.Policies = got(check.Policies{Installed: true, Objects: map[check.Object]bool{server("a"): true}, References: []check.Reference{
+				{Policy: "p", Object: server("a")}, {Policy: "p", Object: server("b")},
+				{Policy: "p", Object: check.Object{Group: "policy.linkerd.io", Kind: "Unheard", Name: "c"}},
+				// The Gateway API's kind has the name of one of Linkerd's.
+				{Policy: "p", Object: check.Object{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute", Name: "d"}},
+			}})
 		}, []string{"warning policy-targets: AuthorizationPolicy p refers to Server b"}},
 		"this command is not as expected": {func(f *check.Facts) { f.Expected = "v1.3.0" },
 			[]string{"warning version-cli: this is v1.2.0", "warning version-workloads: linkspan is 1.2.0, linkspan-ingress is 1.2.0, and not v1.3.0"}},
 		"what runs is older (14)": {func(f *check.Facts) {
-			f.Deployments.Value[0].Spec.Template.Labels = map[string]string{"app.kubernetes.io/version": "1.1.0"}
+			f.Deployments.Value[0].Spec.Template.Labels = map[string]string{"app.kubernetes.io/version": "1.1.0"} // and there are no pods
 		},
 			[]string{"warning version-workloads: linkspan is 1.1.0"}},
 	}
@@ -284,7 +303,7 @@ func TestBeforeAnInstallation(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]one{
 		"nothing is there":   {func(f *check.Facts) { f.LinkAPI.Value, f.Deployments.Value, f.Home.Value = check.LinkAPI{}, nil, nil }, nil},
-		"a right is missing": {func(f *check.Facts) { f.MayCreate.Value[0].Allowed = false }, []string{"error pre-permissions: you may not create deployments.apps in namespace linkerd-multicluster"}},
+		"a right is missing": {func(f *check.Facts) { f.MayInstall.Value[0].Allowed = false }, []string{"error pre-permissions: you may not create deployments.apps in namespace linkerd-multicluster"}},
 		"Linkerd's is there": {func(f *check.Facts) {
 			f.LinkAPI.Value.Conditions = new(false)
 			f.OtherMirrors = got([]string{"linkerd-multicluster/controller-east"})

@@ -29,8 +29,13 @@ type Facts struct {
 	ControlPlanes Read[[]string]
 	// OtherMirrors are pods of service mirrors that are not ours, as namespace/name.
 	OtherMirrors Read[[]string]
-	// MayCreate is asked before an installation: what the chart creates, and whether the user may.
-	MayCreate Read[[]Grant]
+	// MayInstall is asked before an installation: what it takes to apply what the charts render, and whether the
+	// user may.
+	MayInstall Read[[]Grant]
+	// MayGrant is asked then as well: to bind and escalate, and the rights that the chart's Roles hold.
+	MayGrant Read[RoleRights]
+	// LoadBalancers are the Services of that type in all namespaces, asked for then as well.
+	LoadBalancers Read[LoadBalancers]
 
 	// Deployments and Pods are ours, in Namespace.
 	Deployments Read[[]appsv1.Deployment]
@@ -47,7 +52,9 @@ type Facts struct {
 	Linked Read[map[string]bool]
 	// GatewayServices are Services in Namespace that are marked as gateways.
 	GatewayServices Read[[]corev1.Service]
-	Mirrors         Read[[]Mirror]
+	// OtherGateways are Services in other namespaces that Links may lead to as well, as namespace/name.
+	OtherGateways Read[[]string]
+	Mirrors       Read[[]Mirror]
 	// Exports are the Services of this cluster that ask to be exported.
 	Exports      Read[[]Export]
 	Anchors      []Anchors
@@ -61,6 +68,24 @@ type Server struct {
 	// Date is what its clock shows, zero when it does not say.
 	Date time.Time
 }
+
+// clock is what time it is: by the API server, because this machine's clock may be wrong (CHK-8).
+func (f Facts) clock() time.Time {
+	if date := f.Server.Value.Date; !date.IsZero() {
+		return date
+	}
+	return f.Now
+}
+
+// RoleRights are what an API server asks of who makes Roles: to hold what they grant, or leave to grant
+// whatever they like.
+type RoleRights struct {
+	// Leave is to escalate and bind, Held is what the chart's Roles grant; it is not asked where Leave is complete.
+	Leave, Held []Grant
+}
+
+// LoadBalancers counts Services of type LoadBalancer, and those of them that have an address.
+type LoadBalancers struct{ All, WithAddress int }
 
 // LinkAPI is what the API server serves of Link.
 type LinkAPI struct {
@@ -117,6 +142,8 @@ type Anchors struct {
 // Certificate is the certificate that a workload mounts.
 type Certificate struct {
 	Workload, Secret string
+	// Component is the workload's, such as "ingress".
+	Component string
 	// Identity is what the workload was told to be.
 	Identity string
 	// Source is that of the workload's anchors.
@@ -128,14 +155,21 @@ type Certificate struct {
 type Policies struct {
 	// Installed is whether the types exist.
 	Installed bool
-	// Objects are those that others refer to, as Kind/name.
-	Objects map[string]bool
+	// Objects are those that others refer to.
+	Objects map[Object]bool
 	// References are those of AuthorizationPolicies.
 	References []Reference
 }
 
+// Object is one of the policies' namespace. Kinds of several groups have the same name: HTTPRoute is Linkerd's and
+// the Gateway API's.
+type Object struct{ Group, Kind, Name string }
+
 // Reference is what a policy refers to.
-type Reference struct{ Policy, Kind, Name string }
+type Reference struct {
+	Policy string
+	Object
+}
 
 // Right is a permission on a kind of object.
 type Right struct {

@@ -19,7 +19,10 @@ func gatewayWorkloads(f Facts) []Finding {
 			gateways = append(gateways, d)
 		}
 	}
-	if len(gateways) == 0 && f.Deployments.Err == nil {
+	if problem := f.Deployments.problem("gateways of this cluster are ready"); problem != nil {
+		return problem
+	}
+	if len(gateways) == 0 {
 		return good("this cluster has no gateway of its own")
 	}
 	return ready(f, gateways)
@@ -28,6 +31,9 @@ func gatewayWorkloads(f Facts) []Finding {
 func gatewayAddress(f Facts) []Finding {
 	if problem := f.GatewayServices.problem("the gateway has an address"); problem != nil {
 		return problem
+	}
+	if len(f.GatewayServices.Value) == 0 {
+		return gatewayMissing(f)
 	}
 	var findings []Finding
 	for _, s := range f.GatewayServices.Value {
@@ -47,6 +53,34 @@ func gatewayAddress(f Facts) []Finding {
 		findings = append(findings, Finding{Text: text + " (" + list(addresses) + ")"})
 	}
 	return findings
+}
+
+// gatewayMissing finds what cannot work without a Service of a gateway: an ingress, and Services that are exported through one.
+func gatewayMissing(f Facts) []Finding {
+	const text = "exported services have a gateway"
+	for _, d := range f.Deployments.Value {
+		if component := d.Labels[labelComponent]; component == componentIngress || component == componentProxy {
+			return []Finding{bad("the gateway has an address", "no Service leads to Deployment "+d.Name+": other clusters cannot reach it",
+				"install the chart again, which makes gateway.ingress.service, and its annotation "+v1alpha3.AnnotationMulticlusterGateway)}
+		}
+	}
+	var through []string
+	for _, e := range f.Exports.Value {
+		if e.Value == v1alpha3.ExportedGateway {
+			through = append(through, e.Namespace+"/"+e.Name)
+		}
+	}
+	if len(through) == 0 {
+		return nil
+	}
+	if problem := f.OtherGateways.problem(text); problem != nil {
+		return problem
+	}
+	if others := f.OtherGateways.Value; len(others) > 0 {
+		return good(text + " (" + list(others) + ")")
+	}
+	return []Finding{bad(text, "there is none, and these are exported through one: "+list(through),
+		"install it with gateway.ingress.enabled=true, or label them "+v1alpha3.LabelExported+"="+v1alpha3.ExportedRemoteDiscovery+" if pods of other clusters reach theirs")}
 }
 
 // gatewayInjected finds pods that are to be gateways by Linkerd's proxy, and have none (GW-6).

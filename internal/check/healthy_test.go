@@ -45,7 +45,9 @@ func healthy(t *testing.T) check.Facts {
 		Deployments:   got([]appsv1.Deployment{deployment("linkspan", "controller", 1), deployment("linkspan-ingress", "ingress", 2)}),
 		Pods:          got([]corev1.Pod{}),
 		Controller:    got([]check.Grant{{Right: check.Right{Verb: "list", Resource: "services"}, Allowed: true}}),
-		MayCreate:     got([]check.Grant{{Right: check.Right{Verb: "create", Group: "apps", Resource: "deployments", Namespace: "linkerd-multicluster"}, Allowed: true}}),
+		MayInstall:    got([]check.Grant{{Right: check.Right{Verb: "create", Group: "apps", Resource: "deployments", Namespace: "linkerd-multicluster"}, Allowed: true}}),
+		MayGrant:      got(check.RoleRights{Leave: []check.Grant{{Right: check.Right{Verb: "escalate", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}, Allowed: true}}}),
+		LoadBalancers: got(check.LoadBalancers{All: 1, WithAddress: 1}),
 		Lease: got(&coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: new("linkspan-0"), LeaseDurationSeconds: new(int32(15)), RenewTime: &metav1.MicroTime{Time: now},
 		}}),
@@ -61,7 +63,7 @@ func healthy(t *testing.T) check.Facts {
 		}),
 		Exports:      got([]check.Export{{Namespace: "shop", Name: "pay", Value: "true"}}),
 		Anchors:      []check.Anchors{{Source: "ConfigMap anchors, key ca.crt", PEM: got(anchor)}},
-		Certificates: []check.Certificate{{Workload: "linkspan-ingress", Secret: "linkspan-ingress-tls", Identity: identity, Source: "ConfigMap anchors, key ca.crt", PEM: got(leaf)}},
+		Certificates: []check.Certificate{{Workload: "linkspan-ingress", Secret: "linkspan-ingress-tls", Component: "ingress", Identity: identity, Source: "ConfigMap anchors, key ca.crt", PEM: got(leaf)}},
 		Policies:     got(check.Policies{}),
 	}
 }
@@ -96,7 +98,7 @@ func deployment(name, component string, replicas int32) appsv1.Deployment {
 			ObjectMeta: metav1.ObjectMeta{Labels: labels},
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: component, Args: []string{component, "--log-level=info"}}}},
 		}},
-		Status: appsv1.DeploymentStatus{ReadyReplicas: replicas},
+		Status: appsv1.DeploymentStatus{Replicas: replicas, ReadyReplicas: replicas, UpdatedReplicas: replicas},
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 )
@@ -16,6 +15,10 @@ const (
 	labelComponent      = "app.kubernetes.io/component"
 	labelVersion        = "app.kubernetes.io/version"
 	componentController = "controller"
+	componentIngress    = "ingress"
+	componentEgress     = "egress"
+	// componentProxy is a gateway by means of Linkerd's proxy.
+	componentProxy = "gateway"
 
 	labelExtension     = "linkerd.io/extension"
 	extensionName      = "linkspan"
@@ -88,18 +91,21 @@ func crdServed(f Facts) []Finding {
 	return good(text + " (" + strings.Join(api.Versions, ", ") + ")")
 }
 
-// crdComplete finds Linkerd's CRD in place of ours: it has all versions, and drops what our controller says.
+// crdComplete finds Linkerd's CRD in place of ours: it has all versions, and drops what our controller says. What the
+// API server publishes lags a little behind a CRD that was just applied.
 func crdComplete(f Facts) []Finding {
 	const text = "the API server keeps the conditions of Links"
 	switch kept := f.LinkAPI.Value.Conditions; {
 	case kept == nil:
-		return []Finding{warn(text, "the schema of Links could not be read", "compare the CustomResourceDefinition with the chart linkspan-crds")}
+		return []Finding{warn(text, schemaUnknown, "compare the CustomResourceDefinition with the chart linkspan-crds")}
 	case !*kept:
-		return []Finding{bad(text, "the CustomResourceDefinition is another one, which drops them: nobody sees whether links work",
+		return []Finding{passing(text, "the CustomResourceDefinition is another one, which drops them: nobody sees whether links work",
 			"install the chart linkspan-crds, which keeps every field that Linkerd has")}
 	}
 	return good(text)
 }
+
+const schemaUnknown = "the schema of Links could not be read"
 
 // controllers are the Deployments of the controller, of several releases if there are.
 func controllers(f Facts) []appsv1.Deployment {
@@ -121,74 +127,30 @@ func installed(f Facts) []Finding {
 	for _, d := range f.Deployments.Value {
 		names = append(names, d.Name)
 	}
-	switch {
-	case len(names) == 0 && len(f.Links.Value) == 0 && f.Accounts.Value > 0:
-		return good("nothing runs here: other clusters may link with the accounts in this namespace")
-	case len(names) == 0:
-		return []Finding{bad(text, "namespace "+f.Namespace+" has no Deployment of Linkspan", "install it, or name the installation's namespace with --namespace")}
-	case len(controllers(f)) > 0:
+	if len(controllers(f)) > 0 {
 		return good(text + " (" + strings.Join(names, ", ") + ")")
-	case len(f.Links.Value) > 0:
-		return []Finding{bad(text, fmt.Sprintf("there are %d Links and no controller: nothing is mirrored", len(f.Links.Value)), "install the chart with controller.enabled=true")}
+	}
+	// Whether one is needed depends on the Links.
+	if problem := f.Links.problem(text); problem != nil {
+		return problem
+	}
+	if len(names) > 0 {
+		return withoutController(f, text, names)
+	}
+	if problem := f.Accounts.problem(text); problem != nil {
+		return problem
+	}
+	if len(f.Links.Value) == 0 && f.Accounts.Value > 0 {
+		return good("nothing runs here: other clusters may link with the accounts in this namespace")
+	}
+	return []Finding{bad(text, "namespace "+f.Namespace+" has no Deployment of Linkspan", "install it, or name the installation's namespace with --namespace")}
+}
+
+func withoutController(f Facts, text string, names []string) []Finding {
+	if n := len(f.Links.Value); n > 0 {
+		return []Finding{bad(text, fmt.Sprintf("there are %d Links and no controller: nothing is mirrored", n), "install the chart with controller.enabled=true")}
 	}
 	return good("this cluster has no controller: it only exports (" + strings.Join(names, ", ") + ")")
-}
-
-func controllerReady(f Facts) []Finding { return ready(f, controllers(f)) }
-
-// ready judges Deployments by their replicas.
-func ready(f Facts, deployments []appsv1.Deployment) []Finding {
-	var findings []Finding
-	for _, d := range deployments {
-		want := int32(1)
-		if d.Spec.Replicas != nil {
-			want = *d.Spec.Replicas
-		}
-		text := "Deployment " + d.Name + " is ready"
-		cause := fmt.Sprintf("%d of %d replicas are ready", d.Status.ReadyReplicas, want) + whyNotReady(f, d)
-		const mend = "kubectl describe its pods, and read their logs"
-		switch {
-		case want == 0:
-			findings = append(findings, bad(text, "it is scaled to zero", "kubectl scale deployment "+d.Name+" --replicas=1"))
-		case d.Status.ReadyReplicas == 0:
-			findings = append(findings, passing(text, cause, mend))
-		case d.Status.ReadyReplicas < want:
-			findings = append(findings, warn(text, cause, mend))
-		default:
-			findings = append(findings, Finding{Text: fmt.Sprintf("%s (%d of %d replicas)", text, d.Status.ReadyReplicas, want)})
-		}
-	}
-	return findings
-}
-
-// whyNotReady quotes what Kubernetes says of the first pod that is in trouble.
-func whyNotReady(f Facts, d appsv1.Deployment) string {
-	for _, pod := range f.Pods.Value {
-		if pod.Labels[labelComponent] != d.Labels[labelComponent] {
-			continue
-		}
-		if why := podTrouble(pod); why != "" {
-			return ": pod " + pod.Name + " " + why
-		}
-	}
-	return ""
-}
-
-func podTrouble(pod corev1.Pod) string {
-	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if ended := s.LastTerminationState.Terminated; ended != nil && ended.Reason == "OOMKilled" {
-			return "was killed for want of memory (OOMKilled)"
-		}
-		if waits := s.State.Waiting; waits != nil && waits.Reason != "" && waits.Reason != "ContainerCreating" && waits.Reason != "PodInitializing" {
-			return strings.TrimSuffix("waits: "+waits.Reason+": "+waits.Message, ": ")
-		}
-	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return "has no node: " + c.Message
-		}
-	}
-	return ""
 }
 
 func controllerPermissions(f Facts) []Finding {
@@ -205,14 +167,29 @@ func controllerPermissions(f Facts) []Finding {
 	return good(text)
 }
 
+// deniedOf names what is denied, the verbs of a kind together.
 func deniedOf(grants []Grant) []string {
-	var denied []string
+	var denied []Right
 	for _, g := range grants {
-		if !g.Allowed {
-			denied = append(denied, g.String())
+		last := len(denied) - 1
+		switch {
+		case g.Allowed:
+		case last >= 0 && sameKind(denied[last], g.Right):
+			denied[last].Verb += "/" + g.Verb
+		default:
+			denied = append(denied, g.Right)
 		}
 	}
-	return denied
+	var names []string
+	for _, r := range denied {
+		names = append(names, r.String())
+	}
+	return names
+}
+
+func sameKind(a, b Right) bool {
+	a.Verb = b.Verb
+	return a == b
 }
 
 // mostListed is how many of a kind are named: enough to begin with.
@@ -228,6 +205,9 @@ func list(names []string) string {
 // debugOff looks for log levels that somebody forgot.
 func debugOff(f Facts) []Finding {
 	const text = "no log level is debug"
+	if f.Deployments.Err != nil {
+		return nil // said before
+	}
 	var loud []string
 	for _, d := range f.Deployments.Value {
 		for _, c := range d.Spec.Template.Spec.Containers {

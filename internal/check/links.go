@@ -56,7 +56,7 @@ func linkSecret(f Facts, l Link) []Finding {
 	const mend = "run `mirror link` in the target's context, and apply what it prints here"
 	switch {
 	case !c.Found:
-		return []Finding{bad(text, fmt.Sprintf("there is no Secret %s in namespace %s", name, f.Namespace), mend)}
+		return []Finding{bad(text, fmt.Sprintf("there is no Secret %s of type %s in namespace %s", name, v1alpha3.SecretTypeRemoteKubeconfig, f.Namespace), mend)}
 	case c.Type != v1alpha3.SecretTypeRemoteKubeconfig:
 		return []Finding{bad(text, fmt.Sprintf("Secret %s has type %s, and not %s", name, c.Type, v1alpha3.SecretTypeRemoteKubeconfig), "delete it; then "+mend)}
 	case c.Problem != "":
@@ -76,7 +76,7 @@ func linkExpiry(f Facts, l Link) []Finding {
 	if ends.IsZero() {
 		return good(l.Name() + ": the credentials do not expire, as far as they say")
 	}
-	left := ends.Sub(f.Now)
+	left := ends.Sub(f.clock())
 	const mend = "run `mirror link` again, and apply what it prints: nothing is interrupted"
 	switch {
 	case left <= 0:

@@ -17,6 +17,8 @@ func All() []Check {
 func Pre() []Check {
 	return append(apiChecks(),
 		Check{ID: "pre-permissions", Section: SectionPre, Needs: needAPI(), Run: prePermissions},
+		Check{ID: "pre-escalation", Section: SectionPre, Needs: needAPI(), Run: preEscalation},
+		Check{ID: "pre-load-balancer", Section: SectionPre, Needs: needAPI(), Run: preLoadBalancer},
 		Check{ID: "pre-crd", Section: SectionPre, Needs: needAPI(), Run: preCRD},
 		Check{ID: "pre-service-mirrors", Section: SectionPre, Needs: needAPI(), Run: preOthers},
 		Check{ID: "pre-installed", Section: SectionPre, Needs: needAPI(), Run: preInstalled},
@@ -29,9 +31,11 @@ func CRDs() []Check {
 	return append(apiChecks(), only(installationChecks(), "crd-served", "crd-complete")...)
 }
 
-// Proxy are the checks of what carries data.
+// Proxy are the checks of what carries data, and of what it takes to look at that: without them nothing found would
+// look like nothing wrong.
 func Proxy() []Check {
-	return append(apiChecks(), dataPlaneChecks()...)
+	return slices.Concat(apiChecks(), only(installationChecks(), "namespace-exists", "crd-served", "installed", "leader-elected"),
+		only(linkChecks(), "links", "link-accepted"), dataPlaneChecks())
 }
 
 // only picks checks by ID, and lets them need nothing but the API and each other.
@@ -90,9 +94,9 @@ func dataPlaneChecks() []Check {
 		{ID: "gateway-address", Section: SectionGateways, Needs: needAPI(), Run: gatewayAddress},
 		{ID: "gateway-injected", Section: SectionGateways, Needs: needAPI(), Run: gatewayInjected},
 		{ID: "gateway-alive", Section: SectionGateways, Needs: append(slices.Clone(links), "link-accepted"), RunLink: gatewayAlive},
-		{ID: "mirrors-orphaned", Section: SectionMirrors, Needs: needAPI(), Run: mirrorsOrphaned},
+		{ID: "mirrors-orphaned", Section: SectionMirrors, Needs: []string{idAPI, "crd-served"}, Run: mirrorsOrphaned},
 		{ID: "exported-labels", Section: SectionMirrors, Needs: needAPI(), Run: exportedLabels},
-		{ID: "mirrors-held", Section: SectionMirrors, Needs: links, RunLink: mirrorsHeld},
+		{ID: "mirrors-held", Section: SectionMirrors, Needs: append(slices.Clone(links), "link-accepted"), RunLink: mirrorsHeld},
 		{ID: "mirrors-endpoints", Section: SectionMirrors, Needs: append(slices.Clone(links), "link-accepted"), RunLink: mirrorsEndpoints},
 	}
 }

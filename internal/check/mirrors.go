@@ -28,7 +28,7 @@ func mirrorsOrphaned(f Facts) []Finding {
 	var findings []Finding
 	for _, cluster := range slices.Sorted(maps.Keys(orphans)) {
 		findings = append(findings, warn(text, fmt.Sprintf("no Link leads to %s, whose mirrors are still there: %s", cluster, list(orphans[cluster])),
-			fmt.Sprintf("mirror unlink --orphans --cluster-name %s | kubectl delete -f -", cluster)))
+			fmt.Sprintf("if Links were lost by mistake, apply them again; else mirror unlink --orphans --cluster-name %s | kubectl delete -f -", cluster)))
 	}
 	if len(findings) > 0 {
 		return findings

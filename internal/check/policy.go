@@ -5,9 +5,13 @@ import (
 	"slices"
 )
 
-// knownTargets are the kinds that observe looks for; of others nothing can be said.
-func knownTargets() []string {
-	return []string{"Server", "HTTPRoute", "MeshTLSAuthentication", "NetworkAuthentication", "ServiceAccount", "Namespace"}
+// isKnown is true for the kinds that observe looks for; of others nothing can be said.
+func isKnown(o Object) bool {
+	kinds := map[string][]string{
+		"policy.linkerd.io": {"Server", "HTTPRoute", "MeshTLSAuthentication", "NetworkAuthentication"},
+		"":                  {"ServiceAccount", "Namespace"},
+	}
+	return slices.Contains(kinds[o.Group], o.Kind)
 }
 
 func policyTargets(f Facts) []Finding {
@@ -20,7 +24,7 @@ func policyTargets(f Facts) []Finding {
 	}
 	var findings []Finding
 	for _, ref := range f.Policies.Value.References {
-		if !slices.Contains(knownTargets(), ref.Kind) || f.Policies.Value.Objects[ref.Kind+"/"+ref.Name] {
+		if !isKnown(ref.Object) || f.Policies.Value.Objects[ref.Object] {
 			continue
 		}
 		findings = append(findings, warn(text, fmt.Sprintf("AuthorizationPolicy %s refers to %s %s, which namespace %s does not have", ref.Policy, ref.Kind, ref.Name, f.Namespace),

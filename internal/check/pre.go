@@ -6,14 +6,69 @@ import (
 )
 
 func prePermissions(f Facts) []Finding {
-	const text = "you may create what the chart creates"
-	if problem := f.MayCreate.problem(text); problem != nil {
+	const text = "you may apply what the chart renders"
+	if problem := f.MayInstall.problem(text); problem != nil {
 		return problem
 	}
-	if denied := deniedOf(f.MayCreate.Value); len(denied) > 0 {
-		return []Finding{bad(text, "you may not "+list(denied), "install with an account that may, or leave out of the values what needs this")}
+	var needed, optional []Grant
+	for _, g := range f.MayInstall.Value {
+		if isOptional(g.Right) {
+			optional = append(optional, g)
+		} else {
+			needed = append(needed, g)
+		}
 	}
-	return good(fmt.Sprintf("%s (%d kinds)", text, len(f.MayCreate.Value)))
+	var findings []Finding
+	if denied := deniedOf(needed); len(denied) > 0 {
+		findings = append(findings, bad(text, "you may not "+list(denied), "install with an account that may, or leave out of the values what needs this"))
+	}
+	if denied := deniedOf(optional); len(denied) > 0 {
+		findings = append(findings, warn(text, "you may not "+list(denied)+", which few values ask for", "install with an account that may, or without what needs this"))
+	}
+	if len(findings) > 0 {
+		return findings
+	}
+	return good(fmt.Sprintf("%s (%d permissions)", text, len(f.MayInstall.Value)))
+}
+
+// isOptional is true for kinds that are rendered where values ask for them.
+func isOptional(r Right) bool {
+	switch r.Group {
+	case "cert-manager.io", "policy.linkerd.io", "monitoring.coreos.com", "autoscaling", "policy", "networking.k8s.io":
+		return true
+	}
+	return false
+}
+
+// preEscalation asks what an API server asks of who makes Roles and binds them.
+func preEscalation(f Facts) []Finding {
+	const text = "you may grant what the chart's Roles hold"
+	if problem := f.MayGrant.problem(text); problem != nil {
+		return problem
+	}
+	if len(deniedOf(f.MayGrant.Value.Leave)) == 0 {
+		return good(text)
+	}
+	if denied := deniedOf(f.MayGrant.Value.Held); len(denied) > 0 {
+		return []Finding{bad(text, "you do not hold "+list(denied)+", nor may you escalate and bind Roles and ClusterRoles",
+			"install with an account that may, or set rbac.create=false and have somebody else apply the Roles")}
+	}
+	return good(text + ": you hold it yourself")
+}
+
+// preLoadBalancer can only learn from Services that there are.
+func preLoadBalancer(f Facts) []Finding {
+	const text, mend = "Services get addresses from a load balancer", "see their events; without load balancers set gateway.ingress.service.type=NodePort"
+	if problem := f.LoadBalancers.problem(text); problem != nil {
+		return problem
+	}
+	switch have := f.LoadBalancers.Value; {
+	case have.WithAddress > 0:
+		return good(fmt.Sprintf("%s (%d have one)", text, have.WithAddress))
+	case have.All > 0:
+		return []Finding{warn(text, fmt.Sprintf("none of %d Services of type LoadBalancer has one", have.All), mend)}
+	}
+	return good("no Service shows whether this cluster has load balancers: a gateway needs one, or gateway.ingress.service.type=NodePort")
 }
 
 func preCRD(f Facts) []Finding {
@@ -27,7 +82,9 @@ func preCRD(f Facts) []Finding {
 		return good("the type Link is absent: install the chart linkspan-crds first")
 	case !api.Current:
 		return []Finding{warn(text, "an older one is installed, which serves "+strings.Join(api.Versions, ", "), "upgrade it with the chart linkspan-crds; existing Links stay as they are")}
-	case api.Conditions == nil || !*api.Conditions:
+	case api.Conditions == nil:
+		return []Finding{warn(text, schemaUnknown, "compare the CustomResourceDefinition with the chart linkspan-crds")}
+	case !*api.Conditions:
 		return []Finding{warn(text, "another one is installed, which may drop the conditions of Links", "replace it with the chart linkspan-crds, which keeps every field that Linkerd has")}
 	}
 	return good(text + " (" + strings.Join(api.Versions, ", ") + ")")

@@ -8,24 +8,32 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // leafShare of a certificate's life is when it should have been renewed: cert-manager does so at a third.
 const leafShare = 4
 
 func trustAnchors(f Facts) []Finding {
+	if problem := f.Deployments.problem("trust anchors are valid"); problem != nil {
+		return problem
+	}
 	if len(f.Anchors) == 0 {
 		return good("no workload has trust anchors of its own")
 	}
 	var findings []Finding
 	for _, a := range f.Anchors {
-		findings = append(findings, judgeAnchors(f.Now, a)...)
+		findings = append(findings, judgeAnchors(f, a)...)
 	}
 	return findings
 }
 
-func judgeAnchors(now time.Time, a Anchors) []Finding {
+func judgeAnchors(f Facts, a Anchors) []Finding {
 	text := "trust anchors are valid: " + a.Source
+	if apierrors.IsNotFound(a.PEM.Err) {
+		return []Finding{anchorsMissing(f, a, text)}
+	}
 	if problem := a.PEM.problem(text); problem != nil {
 		return problem
 	}
@@ -39,7 +47,7 @@ func judgeAnchors(now time.Time, a Anchors) []Finding {
 	}
 	current := 0
 	for _, anchor := range anchors {
-		problem, isBad := age(now, anchor, expiryWarning)
+		problem, isBad := age(f.clock(), anchor, expiryWarning)
 		if !isBad {
 			current++
 		}
@@ -56,10 +64,26 @@ func judgeAnchors(now time.Time, a Anchors) []Finding {
 	return good(text)
 }
 
+// chartAnchors is the ConfigMap that the chart makes of anchors in its values.
+const chartAnchors = "linkspan-trust-anchors"
+
+func anchorsMissing(f Facts, a Anchors, text string) Finding {
+	object, _, _ := strings.Cut(a.Source, ",")
+	kind, name, _ := strings.Cut(object, " ")
+	cause := fmt.Sprintf("there is no %s in namespace %s", object, f.Namespace)
+	switch {
+	case name == chartAnchors && kind == "ConfigMap":
+		return passing(text, cause, "install the chart again, which makes it of gateway.trustAnchors.inline; if trust-manager is to make it, see its Bundle")
+	case kind == "Secret":
+		return passing(text, cause, "create it, or correct gateway.trustAnchors.secret.name; if trust-manager is to make it, see its Bundle")
+	}
+	return passing(text, cause, "create it, or correct gateway.trustAnchors.configMap.name; if trust-manager is to make it, see its Bundle")
+}
+
 // age says what is wrong with a certificate's time, and whether it is not valid now.
 func age(now time.Time, c *x509.Certificate, early time.Duration) (problem string, isBad bool) {
 	switch left := c.NotAfter.Sub(now); {
-	case now.Before(c.NotBefore):
+	case now.Add(clockTolerance).Before(c.NotBefore):
 		return "is not valid before " + day(c.NotBefore) + "; a clock may be wrong", true
 	case left <= 0:
 		return "expired on " + day(c.NotAfter), true
@@ -95,6 +119,9 @@ func certificates(data []byte) ([]*x509.Certificate, error) {
 }
 
 func trustCertificates(f Facts) []Finding {
+	if problem := f.Deployments.problem("certificates of gateways can be used"); problem != nil {
+		return problem
+	}
 	var findings []Finding
 	for _, c := range f.Certificates {
 		findings = append(findings, judgeCertificate(f, c)...)
@@ -104,28 +131,65 @@ func trustCertificates(f Facts) []Finding {
 
 func judgeCertificate(f Facts, c Certificate) []Finding {
 	text := c.Workload + ": the certificate in Secret " + c.Secret + " can be used"
+	const mend = "see the issuer of the certificate, for example the events of cert-manager's Certificate"
+	if apierrors.IsNotFound(c.PEM.Err) {
+		return []Finding{passing(text, fmt.Sprintf("there is no Secret %s in namespace %s", c.Secret, f.Namespace),
+			fmt.Sprintf("create it, or correct %s; if cert-manager is to make it, see the events of Certificate %s", settingOf(c.Component), c.Workload))}
+	}
 	if problem := c.PEM.problem(text); problem != nil {
 		return problem
 	}
-	const mend = "see the issuer of the certificate, for example the events of cert-manager's Certificate"
 	chain, err := certificates(c.PEM.Value)
 	if err != nil {
 		return []Finding{bad(text, err.Error(), mend)}
 	}
 	leaf := chain[0]
-	early := min(expiryWarning, leaf.NotAfter.Sub(leaf.NotBefore)/leafShare)
-	problem, isBad := age(f.Now, leaf, early)
+	problem, isBad := chainAge(f.clock(), chain)
 	switch {
 	case isBad:
-		return []Finding{bad(text, "it "+problem, mend)}
+		return []Finding{bad(text, problem, mend)}
 	case c.Identity != "" && !slices.Contains(leaf.DNSNames, c.Identity):
 		return []Finding{bad(text, fmt.Sprintf("it is for %s, and not for %s", strings.Join(leaf.DNSNames, ", "), c.Identity), "have it made for that name, or set the workload's certificate.identity")}
 	case !trusted(f, c, chain):
 		return []Finding{bad(text, "it does not lead to the trust anchors of "+c.Source, "have it issued under one of the anchors, or add its anchor in all linked clusters")}
 	case problem != "":
-		return []Finding{warn(text, "it "+problem, mend)}
+		return []Finding{warn(text, problem, mend)}
 	}
 	return good(fmt.Sprintf("%s (until %s)", text, day(leaf.NotAfter)))
+}
+
+// settingOf is the value of the chart that names the Secret of a workload's certificate.
+func settingOf(component string) string {
+	switch component {
+	case componentController:
+		return "controller.probeTLS.certificate.secretName"
+	case componentEgress:
+		return "gateway.egress.certificate.secretName"
+	}
+	return "gateway.ingress.certificate.secretName"
+}
+
+// chainAge says what is wrong with the time of a certificate or of those above it. What is over is told before what
+// will be: a chain is not valid for longer than its shortest part.
+func chainAge(now time.Time, chain []*x509.Certificate) (problem string, isBad bool) {
+	for i, one := range chain {
+		early := min(expiryWarning, one.NotAfter.Sub(one.NotBefore)/leafShare)
+		what, over := age(now, one, early)
+		if what == "" {
+			continue
+		}
+		who := "it "
+		if i > 0 {
+			who = "its issuer " + commonName(one) + " "
+		}
+		if over {
+			return who + what, true
+		}
+		if problem == "" {
+			problem = who + what
+		}
+	}
+	return problem, false
 }
 
 // trusted is true as well where the anchors could not be read: that was said before.
@@ -139,8 +203,15 @@ func trusted(f Facts, c Certificate, chain []*x509.Certificate) bool {
 	for _, one := range chain[1:] {
 		between.AddCert(one)
 	}
+	// What was made a moment ago is taken as valid from now on, as age does.
+	now := f.clock()
+	for _, one := range chain {
+		if one.NotBefore.After(now) {
+			now = one.NotBefore
+		}
+	}
 	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, CurrentTime: f.Now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+		Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	return err == nil
 }

@@ -2,7 +2,11 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 )
 
 func versionCLI(f Facts) []Finding {
@@ -28,14 +32,31 @@ func versionWorkloads(f Facts) []Finding {
 	}
 	var other []string
 	for _, d := range f.Deployments.Value {
-		if have := d.Spec.Template.Labels[labelVersion]; plainVersion(have) != plainVersion(want) {
-			other = append(other, fmt.Sprintf("%s is %s", d.Name, orUnknown(have)))
+		have := runningVersions(f, d)
+		if slices.ContainsFunc(have, func(one string) bool { return plainVersion(one) != plainVersion(want) }) {
+			other = append(other, fmt.Sprintf("%s is %s", d.Name, strings.Join(have, ", ")))
 		}
 	}
 	if len(other) > 0 {
 		return []Finding{warn(text, strings.Join(other, ", ")+", and not "+want, "upgrade the older of the two")}
 	}
 	return good(text)
+}
+
+// runningVersions are those of the pods, which lag behind the Deployment while it is upgraded, or for good; of a Deployment without
+// pods that of its template.
+func runningVersions(f Facts, d appsv1.Deployment) []string {
+	var all []string
+	for _, pod := range podsOf(f, d) {
+		if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+			all = append(all, orUnknown(pod.Labels[labelVersion]))
+		}
+	}
+	if len(all) == 0 {
+		all = []string{orUnknown(d.Spec.Template.Labels[labelVersion])}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // plainVersion makes "v1.2.3+x", as a tag, and "1.2.3_x", as a label, the same.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -14,10 +15,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/test/certs"
 	"github.com/linkspan/linkspan/test/rig"
+	"github.com/linkspan/linkspan/test/rights"
 )
 
 // mostCheckRequests is how many requests a check may cost (LESSON-40), the reviews of what the controller's
@@ -113,14 +116,36 @@ func TestCheck(t *testing.T) {
 		if !strings.Contains(said["mirrors-endpoints"], w.apps+"/empty-"+w.cluster) || !strings.Contains(said["mirrors-orphaned"], w.apps+"/web-gone") {
 			t.Errorf("warnings are %v", said)
 		}
+		if !strings.Contains(said["mirrors-orphaned"], "if Links were lost by mistake, apply them again") {
+			t.Errorf("orphans are %q", said["mirrors-orphaned"])
+		}
 		rig.Delete(t, w.west, orphan)
+	})
+
+	t.Run("a Service that is exported through a gateway that is not there is an error", func(t *testing.T) {
+		exported := rig.Service(w.apps, "pay", rig.Exported(v1alpha3.ExportedGateway))
+		rig.Create(t, w.west, exported)
+		report, _ := w.check(t, 1)
+		wantProblems(t, report, "error", "gateway-address")
+		rig.Delete(t, w.west, exported)
+	})
+
+	t.Run("an upgrade that is stuck is an error while an old pod is ready", func(t *testing.T) { checkStuckUpgrade(t, w) })
+
+	t.Run("a controller that imports into some namespaces needs rights in those alone", func(t *testing.T) { checkImporting(t, w) })
+
+	t.Run("--proxy is not green for a namespace that is not there", func(t *testing.T) {
+		text, code := runCheck(t, "--kubeconfig="+w.adminFile(t), "-n", "nowhere", "--proxy", "-o", formatBasic)
+		if code != 1 || !strings.Contains(text, "[error] namespace nowhere exists") {
+			t.Errorf("the exit code is %d:\n%s", code, text)
+		}
 	})
 
 	t.Run("who has few rights is told which are missing", func(t *testing.T) { checkWithFewRights(t, w) })
 
 	t.Run("Linkspan may be installed, and is already", func(t *testing.T) {
 		text, code := runCheck(t, "--kubeconfig="+w.adminFile(t), "-n", w.links, "--pre")
-		if code != 0 || strings.Contains(text, "×") || !strings.Contains(text, "this would be an upgrade") {
+		if code != 0 || strings.Contains(text, "×") || !strings.Contains(text, "this would be an upgrade") || !strings.Contains(text, "√ you may grant what the chart's Roles hold") {
 			t.Errorf("the exit code is %d:\n%s", code, text)
 		}
 	})
@@ -138,6 +163,95 @@ func TestCheck(t *testing.T) {
 		}
 		wantNoSecret(t, text, remote)
 	})
+}
+
+// checkStuckUpgrade has the status that a Deployment has whose new pod never becomes ready.
+func checkStuckUpgrade(t *testing.T, w *world) {
+	d := &appsv1.Deployment{}
+	if err := w.west.Client().Get(t.Context(), client.ObjectKey{Namespace: w.links, Name: "linkspan"}, d); err != nil {
+		t.Fatal(err)
+	}
+	well := *d.Status.DeepCopy()
+	d.Status.Replicas, d.Status.UpdatedReplicas = 2, 1
+	d.Status.Conditions = []appsv1.DeploymentCondition{{
+		Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Reason: "ProgressDeadlineExceeded", Message: "ReplicaSet has timed out",
+	}}
+	if err := w.west.Client().Status().Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	report, _ := w.check(t, 1)
+	wantProblems(t, report, "error", "controller-ready")
+	if said := report.problems("error")["controller-ready"]; !strings.Contains(said, "ProgressDeadlineExceeded") {
+		t.Errorf("the error is %q", said)
+	}
+	d.Status = well
+	if err := w.west.Client().Status().Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkImporting gives the Deployment an account with Roles as controller.importNamespaces makes them, and takes one away.
+func checkImporting(t *testing.T, w *world) {
+	user, err := w.west.ServiceAccount(t.Context(), w.links, "importer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	may, inEach := rights.Importing()
+	if err := w.west.Grant(t.Context(), user, may.Everywhere...); err != nil {
+		t.Fatal(err)
+	}
+	subject := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: w.links, Name: "importer"}
+	binding := func(namespace string, rules []rbacv1.PolicyRule) *rbacv1.RoleBinding {
+		meta := metav1.ObjectMeta{Namespace: namespace, Name: "importer"}
+		bound := &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "importer"}, Subjects: []rbacv1.Subject{subject}}
+		rig.Create(t, w.west, &rbacv1.Role{ObjectMeta: meta, Rules: rules}, bound)
+		awaitRight(t, w.west, user, namespace, rules[0])
+		return bound
+	}
+	binding(w.links, may.AtHome)
+	inApps := binding(w.apps, inEach)
+	awaitRight(t, w.west, user, "", may.Everywhere[0])
+	was := w.importsInto(t, w.apps)
+
+	report, _ := w.check(t, 0)
+	wantProblems(t, report, "error")
+	rig.Delete(t, w.west, inApps)
+	expectSoon(t, func() error {
+		text, _ := runCheck(t, "--kubeconfig="+w.adminFile(t), "-n", w.links, "-o", formatBasic)
+		if want := "its account may not get/list/watch/create/patch/delete services in namespace " + w.apps; !strings.Contains(text, want) {
+			return fmt.Errorf("%q is missing in\n%s", want, text)
+		}
+		return nil
+	})
+	w.rolledOut(t, was)
+}
+
+// importsInto has the Deployment's controller import into a namespace, as the account importer, and gives what it was.
+func (w *world) importsInto(t *testing.T, namespace string) *appsv1.Deployment {
+	t.Helper()
+	d := &appsv1.Deployment{}
+	if err := w.west.Client().Get(t.Context(), client.ObjectKey{Namespace: w.links, Name: "linkspan"}, d); err != nil {
+		t.Fatal(err)
+	}
+	was := d.DeepCopy()
+	pod := &d.Spec.Template.Spec
+	pod.ServiceAccountName = "importer"
+	pod.Containers[0].Args = append(pod.Containers[0].Args, "--import-namespaces="+namespace)
+	w.rolledOut(t, d)
+	was.ResourceVersion = d.ResourceVersion
+	return was
+}
+
+// rolledOut writes a Deployment, and the status that it has once all its pods are there.
+func (w *world) rolledOut(t *testing.T, d *appsv1.Deployment) {
+	t.Helper()
+	if err := w.west.Client().Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, ReadyReplicas: 1, UpdatedReplicas: 1}
+	if err := w.west.Client().Status().Update(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func checkWithFewRights(t *testing.T, w *world) {
@@ -196,7 +310,7 @@ func (w *world) installed(t *testing.T) {
 		},
 	}
 	rig.Create(t, w.west, d)
-	d.Status = appsv1.DeploymentStatus{Replicas: 1, ReadyReplicas: 1}
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, ReadyReplicas: 1, UpdatedReplicas: 1}
 	if err := w.west.Client().Status().Update(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,47 +22,84 @@ func (o *Observer) observeLinks(ctx context.Context, namespace string) check.Rea
 	if err := o.links.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return read[[]check.Link](nil, err, needs)
 	}
-	secrets := o.secrets(ctx, namespace)
+	credentials := o.credentials(ctx, list.Items, namespace)
 	var all []check.Link
-	for _, l := range list.Items {
-		all = append(all, check.Link{Link: l, Credentials: o.credentials(ctx, l, secrets)})
+	for i, l := range list.Items {
+		all = append(all, check.Link{Link: l, Credentials: credentials[i]})
 	}
 	return read(all, nil, needs)
 }
 
-// secrets are all credentials at once; nil for who may not list Secrets.
-func (o *Observer) secrets(ctx context.Context, namespace string) map[string]*corev1.Secret {
+const (
+	// mostByName bounds how many Secrets that are not in the list are asked for by name: they are missing, or of another type.
+	mostByName = 10
+	// secretsAtOnce bounds how many of these requests are under way.
+	secretsAtOnce = 8
+)
+
+// credentials are in the order of the Links. Who may not list Secrets may have the right to read some by name; one
+// refusal stands for all.
+func (o *Observer) credentials(ctx context.Context, links []v1alpha3.Link, namespace string) []check.Read[check.Credentials] {
+	all := make([]check.Read[check.Credentials], len(links))
+	listed, err := o.secrets(ctx, namespace)
+	var byName []int
+	for i, l := range links {
+		name := l.Spec.ClusterCredentialsSecret
+		secret := listed[name]
+		switch {
+		case secret != nil:
+			all[i] = read(o.tell(l, secret), nil, right("get", "", "secrets", namespace))
+		case err != nil && !apierrors.IsForbidden(err):
+			all[i] = read(check.Credentials{}, err, right("list", "", "secrets", namespace))
+		case name != "" && (err != nil || len(byName) < mostByName):
+			byName = append(byName, i)
+		}
+	}
+	if len(byName) == 0 {
+		return all
+	}
+	first := o.secret(ctx, links[byName[0]])
+	var group errgroup.Group
+	group.SetLimit(secretsAtOnce)
+	all[byName[0]] = first
+	for _, i := range byName[1:] {
+		if apierrors.IsForbidden(first.Err) {
+			all[i] = first
+			continue
+		}
+		group.Go(func() error {
+			all[i] = o.secret(ctx, links[i])
+			return nil // what went wrong is said of the Link
+		})
+	}
+	_ = group.Wait() // it has no error
+	return all
+}
+
+// secrets are those of credentials, all at once.
+func (o *Observer) secrets(ctx context.Context, namespace string) (map[string]*corev1.Secret, error) {
 	list, err := o.kube.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("type", v1alpha3.SecretTypeRemoteKubeconfig).String(),
 	})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	all := map[string]*corev1.Secret{}
 	for i := range list.Items {
 		all[list.Items[i].Name] = &list.Items[i]
 	}
-	return all
+	return all, nil
 }
 
-// credentials asks for a Secret that was not listed, because it may have another type, or be one of those that
-// the user may read by name.
-func (o *Observer) credentials(ctx context.Context, l v1alpha3.Link, listed map[string]*corev1.Secret) check.Read[check.Credentials] {
-	name := l.Spec.ClusterCredentialsSecret
+// secret asks for one by name.
+func (o *Observer) secret(ctx context.Context, l v1alpha3.Link) check.Read[check.Credentials] {
 	needs := right("get", "", "secrets", l.Namespace)
-	if name == "" {
+	secret, err := o.kube.CoreV1().Secrets(l.Namespace).Get(ctx, l.Spec.ClusterCredentialsSecret, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
 		return read(check.Credentials{}, nil, needs)
-	}
-	secret := listed[name]
-	if secret == nil {
-		var err error
-		secret, err = o.kube.CoreV1().Secrets(l.Namespace).Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			return read(check.Credentials{}, nil, needs)
-		case err != nil:
-			return read(check.Credentials{}, err, needs)
-		}
+	case err != nil:
+		return read(check.Credentials{}, err, needs)
 	}
 	return read(o.tell(l, secret), nil, needs)
 }

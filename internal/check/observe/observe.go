@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,14 +22,13 @@ import (
 
 const (
 	labelName       = "app.kubernetes.io/name"
+	labelComponent  = "app.kubernetes.io/component"
 	nameLinkspan    = "linkspan"
 	selectOurs      = labelName + "=" + nameLinkspan
 	selectExtension = "linkerd.io/extension=linkspan"
 	// selectServiceMirrors finds the pods that Linkerd's published scrape job finds, whoever made them.
 	selectServiceMirrors = "linkerd.io/control-plane-component=linkerd-service-mirror"
 	selectMirrors        = v1alpha3.LabelMirroredService + "=true"
-	// leaseName is what the controllers elect their leader by.
-	leaseName = "linkspan-mirror"
 	// linkerdConfig is the ConfigMap that every Linkerd control plane has.
 	linkerdConfig = "linkerd-config"
 )
@@ -39,9 +39,9 @@ type Options struct {
 	Namespace, Fallback string
 	// LinkerdNamespace is looked at where namespaces may not be listed.
 	LinkerdNamespace string
-	// Create are rights asked for before an installation, in Namespace where they have one. Kinds that the cluster
-	// does not know are left out.
-	Create []check.Right
+	// Install are rights asked for before an installation, in Namespace where they have one. Kinds that the cluster
+	// does not know are left out. With them, the other questions of that time are asked.
+	Install []check.Right
 	// LocalHost says whether a host means the machine that looks it up.
 	LocalHost func(host string) bool
 }
@@ -68,7 +68,8 @@ func New(config *rest.Config, links client.Client, options Options) (*Observer, 
 	return &Observer{options: options, config: config, kube: kube, dynamic: dyn, links: links}, nil
 }
 
-// Observe finds out everything, or no more than that the cluster cannot be asked.
+// Observe finds out everything, or no more than that the cluster cannot be asked. When the context ends, what was not found out
+// by then says so.
 func (o *Observer) Observe(ctx context.Context) check.Facts {
 	f := check.Facts{Namespace: o.options.Namespace}
 	f.Server = o.server(ctx)
@@ -79,14 +80,17 @@ func (o *Observer) Observe(ctx context.Context) check.Facts {
 	f.Namespace = o.namespace(ctx)
 	f.ControlPlanes = o.controlPlanes(ctx)
 	f.Home = found(o.kube.CoreV1().Namespaces().Get(ctx, f.Namespace, metav1.GetOptions{}))(right("get", "", "namespaces", f.Namespace))
-	types := o.apiTypes()
-	f.LinkAPI = o.linkAPI(types)
+	types := o.apiTypes(ctx)
+	f.LinkAPI = o.linkAPI(ctx, types)
 	f.OtherMirrors = o.otherMirrors(ctx, f.Namespace)
 	o.observeInstallation(ctx, &f)
-	if len(o.options.Create) > 0 {
-		f.MayCreate = o.mayCreate(ctx, f.Namespace, types)
+	if len(o.options.Install) > 0 {
+		f.MayInstall = o.mayInstall(ctx, f.Namespace, types)
+		f.MayGrant = o.mayGrant(ctx, f.Namespace)
+		f.LoadBalancers = o.loadBalancers(ctx)
 	}
-	if len(f.LinkAPI.Value.Versions) > 0 {
+	// Links that are not asked for are none; they are asked for unless there is no such type.
+	if types.err != nil || slices.Contains(types.links, v1alpha3.GroupVersion.Version) {
 		f.Links = o.observeLinks(ctx, f.Namespace)
 		f.Linked = o.linked(ctx)
 	}
@@ -184,12 +188,15 @@ func (o *Observer) controlPlanes(ctx context.Context) check.Read[[]string] {
 	return read(names, nil, needs)
 }
 
+// otherMirrors looks into one namespace where it may not look into all: what is found there is told, but that
+// nothing is found says nothing of the others.
 func (o *Observer) otherMirrors(ctx context.Context, namespace string) check.Read[[]string] {
 	needs, options := right("list", "", "pods", ""), metav1.ListOptions{LabelSelector: selectServiceMirrors + "," + labelName + "!=" + nameLinkspan}
 	list, err := o.kube.CoreV1().Pods("").List(ctx, options)
 	if apierrors.IsForbidden(err) {
-		needs = right("list", "", "pods", namespace)
-		list, err = o.kube.CoreV1().Pods(namespace).List(ctx, options)
+		if here, inOne := o.kube.CoreV1().Pods(namespace).List(ctx, options); inOne == nil && len(here.Items) > 0 {
+			list, err = here, nil
+		}
 	}
 	if err != nil {
 		return read[[]string](nil, err, needs)
@@ -211,7 +218,7 @@ func (o *Observer) observeInstallation(ctx context.Context, f *check.Facts) {
 	f.Pods = read(pods.Items, err, right("list", "", "pods", f.Namespace))
 	accounts, err := o.kube.CoreV1().ServiceAccounts(f.Namespace).List(ctx, ours)
 	f.Accounts = read(len(accounts.Items), err, right("list", "", "serviceaccounts", f.Namespace))
-	f.Lease = found(o.kube.CoordinationV1().Leases(f.Namespace).Get(ctx, leaseName, metav1.GetOptions{}))(
+	f.Lease = found(o.kube.CoordinationV1().Leases(f.Namespace).Get(ctx, v1alpha3.ControllerLease, metav1.GetOptions{}))(
 		right("get", "coordination.k8s.io", "leases", f.Namespace))
 	f.Controller = o.controllerRights(ctx, f.Namespace, f.Deployments.Value)
 }

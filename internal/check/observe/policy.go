@@ -22,18 +22,18 @@ func (o *Observer) policies(ctx context.Context, namespace string, t apiTypes) c
 	if len(t.policy) == 0 {
 		return read(check.Policies{}, t.err, needs)
 	}
-	served, err := o.served(groupPolicy, t.policy)
+	served, err := o.served(ctx, groupPolicy, t.policy)
 	if err != nil {
 		return read(check.Policies{}, err, needs)
 	}
-	found := check.Policies{Installed: true, Objects: map[string]bool{"Namespace/" + namespace: true}}
+	found := check.Policies{Installed: true, Objects: map[check.Object]bool{{Kind: "Namespace", Name: namespace}: true}}
 	for resource, kind := range policyKinds() {
 		items, err := o.all(ctx, served, resource, namespace)
 		if err != nil {
 			return read(found, err, right("list", groupPolicy, resource, namespace))
 		}
 		for _, item := range items {
-			found.Objects[kind+"/"+item.GetName()] = true
+			found.Objects[check.Object{Group: groupPolicy, Kind: kind, Name: item.GetName()}] = true
 		}
 	}
 	accounts, err := o.kube.CoreV1().ServiceAccounts(namespace).List(ctx, metav1.ListOptions{})
@@ -41,7 +41,7 @@ func (o *Observer) policies(ctx context.Context, namespace string, t apiTypes) c
 		return read(found, err, right("list", "", "serviceaccounts", namespace))
 	}
 	for _, account := range accounts.Items {
-		found.Objects["ServiceAccount/"+account.Name] = true
+		found.Objects[check.Object{Kind: "ServiceAccount", Name: account.Name}] = true
 	}
 	policies, err := o.all(ctx, served, needs.Resource, namespace)
 	for _, item := range policies {
@@ -77,11 +77,14 @@ func references(namespace string, policy unstructured.Unstructured) []check.Refe
 			value, _, _ := unstructured.NestedString(ref, name) // of another type it is none
 			return value
 		}
-		kind, name, elsewhere := field("kind"), field("name"), field("namespace")
+		group, elsewhere := field("group"), field("namespace")
+		if group == "core" { // which Linkerd takes as well
+			group = ""
+		}
 		if elsewhere != "" && elsewhere != namespace {
 			continue
 		}
-		all = append(all, check.Reference{Policy: policy.GetName(), Kind: kind, Name: name})
+		all = append(all, check.Reference{Policy: policy.GetName(), Object: check.Object{Group: group, Kind: field("kind"), Name: field("name")}})
 	}
 	return all
 }

@@ -15,29 +15,74 @@ import (
 )
 
 // reviewsAtOnce bounds how many reviews of access are under way.
-const reviewsAtOnce = 8
+const reviewsAtOnce = 16
 
-// controllerNeeds are the rights of the controller's account; a test compares them with what it is granted.
-func controllerNeeds(namespace string) []check.Right {
-	readAll := []string{"get", "list", "watch"}
-	writeAll := append(slices.Clone(readAll), "create", "patch", "delete")
+const (
+	groupRBAC = "rbac.authorization.k8s.io"
+	groupAuth = "authorization.k8s.io"
+)
+
+// need is a kind of object, and what is done with it.
+type need struct {
+	group, resource string
+	verbs           []string
+}
+
+func (n need) rights(namespace string) []check.Right {
 	var all []check.Right
-	for _, need := range []struct {
-		group, resource, namespace string
-		verbs                      []string
-	}{
-		{"", "services", "", writeAll},
-		{"discovery.k8s.io", "endpointslices", "", writeAll},
-		{"", "endpoints", "", []string{"get", "delete"}},
-		{"", "namespaces", "", readAll},
-		{"events.k8s.io", "events", "", []string{"create", "patch"}},
-		{v1alpha3.GroupVersion.Group, "links", namespace, append(slices.Clone(readAll), "patch")},
-		{v1alpha3.GroupVersion.Group, "links/status", namespace, []string{"patch"}},
-		{"", "secrets", namespace, readAll},
-		{"coordination.k8s.io", "leases", namespace, []string{"get", "create", "update"}},
-	} {
-		for _, verb := range need.verbs {
-			all = append(all, right(verb, need.group, need.resource, need.namespace))
+	for _, verb := range n.verbs {
+		all = append(all, right(verb, n.group, n.resource, namespace))
+	}
+	return all
+}
+
+// controllerNeeds are the rights of the controller's account if its container has these arguments; a test compares them with what it
+// is granted. With --import-namespaces it writes in these namespaces alone.
+func controllerNeeds(home string, args []string) []check.Right {
+	read := []string{"get", "list", "watch"}
+	write := append(slices.Clone(read), "create", "patch", "delete")
+	events := need{"events.k8s.io", "events", []string{"create", "patch"}}
+	mirrors := []need{
+		{"", "services", write}, {"discovery.k8s.io", "endpointslices", write}, {"", "endpoints", []string{"get", "delete"}}, events,
+	}
+	atHome := []need{
+		{v1alpha3.GroupVersion.Group, "links", append(slices.Clone(read), "patch")}, {v1alpha3.GroupVersion.Group, "links/status", []string{"patch"}},
+		{"", "secrets", read}, {"coordination.k8s.io", "leases", []string{"get", "create", "update"}},
+	}
+	imports := importNamespaces(args)
+	places := imports
+	if len(imports) == 0 {
+		places = []string{""}
+	} else {
+		// Events of Links, and the pods of the egress.
+		atHome = append(atHome, events, need{"discovery.k8s.io", "endpointslices", read})
+	}
+	all := need{"", "namespaces", read}.rights("")
+	if slices.Contains(args, "--create-namespaces") || slices.Contains(args, "--create-namespaces=true") {
+		all = append(all, right("create", "", "namespaces", ""))
+	}
+	for _, place := range places {
+		for _, one := range mirrors {
+			all = append(all, one.rights(place)...)
+		}
+	}
+	for _, one := range atHome {
+		all = append(all, one.rights(home)...)
+	}
+	return all
+}
+
+// importNamespaces are those of --import-namespaces, which may come from extra arguments, too.
+func importNamespaces(args []string) []string {
+	const flag = "--import-namespaces"
+	var all []string
+	for i, arg := range args {
+		value, given := strings.CutPrefix(arg, flag+"=")
+		if arg == flag && i+1 < len(args) {
+			value, given = args[i+1], true
+		}
+		if given {
+			all = append(all, strings.FieldsFunc(value, func(r rune) bool { return r == ',' })...)
 		}
 	}
 	return all
@@ -45,20 +90,19 @@ func controllerNeeds(namespace string) []check.Right {
 
 // controllerRights asks what the controller's account may do. Who may not ask learns so with the first question.
 func (o *Observer) controllerRights(ctx context.Context, namespace string, deployments []appsv1.Deployment) check.Read[[]check.Grant] {
-	needs := right("create", "authorization.k8s.io", "subjectaccessreviews", "")
-	i := slices.IndexFunc(deployments, func(d appsv1.Deployment) bool { return d.Labels["app.kubernetes.io/component"] == "controller" })
+	needs := right("create", groupAuth, "subjectaccessreviews", "")
+	i := slices.IndexFunc(deployments, func(d appsv1.Deployment) bool { return d.Labels[labelComponent] == "controller" })
 	if i < 0 {
 		return read[[]check.Grant](nil, nil, needs)
 	}
 	pod := deployments[i].Spec.Template.Spec
 	user := "system:serviceaccount:" + namespace + ":" + pod.ServiceAccountName
 	groups := []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"}
-	rights := controllerNeeds(namespace)
+	var args []string
 	for _, c := range pod.Containers {
-		if slices.Contains(c.Args, "--create-namespaces") {
-			rights = append(rights, right("create", "", "namespaces", ""))
-		}
+		args = append(args, c.Args...)
 	}
+	rights := controllerNeeds(namespace, args)
 	ask := func(ctx context.Context, r check.Right) (bool, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: user, Groups: groups, ResourceAttributes: attributes(r),
@@ -73,10 +117,10 @@ func (o *Observer) controllerRights(ctx context.Context, namespace string, deplo
 	return read(grants, err, needs)
 }
 
-// mayCreate asks what the user may create, of the kinds that the cluster knows.
-func (o *Observer) mayCreate(ctx context.Context, namespace string, t apiTypes) check.Read[[]check.Grant] {
+// mayInstall asks what the user may do with the kinds that the cluster knows.
+func (o *Observer) mayInstall(ctx context.Context, namespace string, t apiTypes) check.Read[[]check.Grant] {
 	var rights []check.Right
-	for _, r := range o.options.Create {
+	for _, r := range o.options.Install {
 		if r.Group != v1alpha3.GroupVersion.Group && t.err == nil && !t.groups[r.Group] {
 			continue // the chart leaves out, unless told otherwise, what needs types of other projects
 		}
@@ -85,12 +129,31 @@ func (o *Observer) mayCreate(ctx context.Context, namespace string, t apiTypes) 
 		}
 		rights = append(rights, r)
 	}
-	grants, err := grants(ctx, rights, func(ctx context.Context, r check.Right) (bool, error) {
-		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes(r)}}
-		answer, err := o.kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		return err == nil && answer.Status.Allowed, err
-	})
-	return read(grants, err, right("create", "authorization.k8s.io", "selfsubjectaccessreviews", ""))
+	grants, err := grants(ctx, rights, o.mayI)
+	return read(grants, err, right("create", groupAuth, "selfsubjectaccessreviews", ""))
+}
+
+// mayGrant asks what the API server asks of who makes the chart's Roles. Those of the controller hold all that the
+// other workloads' do.
+func (o *Observer) mayGrant(ctx context.Context, namespace string) check.Read[check.RoleRights] {
+	needs := right("create", groupAuth, "selfsubjectaccessreviews", "")
+	verbs := []string{"escalate", "bind"}
+	leave := slices.Concat(need{groupRBAC, "clusterroles", verbs}.rights(""), need{groupRBAC, "roles", verbs}.rights(namespace))
+	var may check.RoleRights
+	var err error
+	if may.Leave, err = grants(ctx, leave, o.mayI); err != nil {
+		return read(may, err, needs)
+	}
+	if slices.ContainsFunc(may.Leave, func(g check.Grant) bool { return !g.Allowed }) {
+		may.Held, err = grants(ctx, controllerNeeds(namespace, nil), o.mayI)
+	}
+	return read(may, err, needs)
+}
+
+func (o *Observer) mayI(ctx context.Context, r check.Right) (bool, error) {
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: attributes(r)}}
+	answer, err := o.kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+	return err == nil && answer.Status.Allowed, err
 }
 
 func attributes(r check.Right) *authorizationv1.ResourceAttributes {

@@ -3,13 +3,18 @@ package observe
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/internal/check"
 )
+
+// nameGateway is what a gateway's Service is called unless values say otherwise.
+const nameGateway = "linkerd-gateway"
 
 func (o *Observer) observeServices(ctx context.Context, f *check.Facts) {
 	home, err := o.kube.CoreV1().Services(f.Namespace).List(ctx, metav1.ListOptions{})
@@ -20,6 +25,7 @@ func (o *Observer) observeServices(ctx context.Context, f *check.Facts) {
 		}
 	}
 	f.GatewayServices = read(gateways, err, right("list", "", "services", f.Namespace))
+	f.OtherGateways = o.otherGateways(ctx, f.Namespace)
 	f.Mirrors = o.mirrors(ctx)
 	exported, err := o.kube.CoreV1().Services("").List(ctx, metav1.ListOptions{LabelSelector: v1alpha3.LabelExported})
 	var exports []check.Export
@@ -27,6 +33,31 @@ func (o *Observer) observeServices(ctx context.Context, f *check.Facts) {
 		exports = append(exports, check.Export{Namespace: s.Namespace, Name: s.Name, Value: s.Labels[v1alpha3.LabelExported]})
 	}
 	f.Exports = read(exports, err, right("list", "", "services", ""))
+}
+
+// otherGateways finds those with the usual name, which is Linkerd's and ours: no list of all Services is worth it.
+func (o *Observer) otherGateways(ctx context.Context, home string) check.Read[[]string] {
+	list, err := o.kube.CoreV1().Services("").List(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", nameGateway).String()})
+	var names []string
+	for _, s := range list.Items {
+		if s.Namespace != home && s.Annotations[v1alpha3.AnnotationMulticlusterGateway] == "true" {
+			names = append(names, s.Namespace+"/"+s.Name)
+		}
+	}
+	return read(names, err, right("list", "", "services", ""))
+}
+
+func (o *Observer) loadBalancers(ctx context.Context) check.Read[check.LoadBalancers] {
+	list, err := o.kube.CoreV1().Services("").List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("spec.type", string(corev1.ServiceTypeLoadBalancer)).String(),
+	})
+	count := check.LoadBalancers{All: len(list.Items)}
+	for _, s := range list.Items {
+		if len(s.Status.LoadBalancer.Ingress) > 0 {
+			count.WithAddress++
+		}
+	}
+	return read(count, err, right("list", "", "services", ""))
 }
 
 // mirrors costs two requests, however many there are (LESSON-40).

@@ -35,7 +35,7 @@ func (o *Observer) trust(ctx context.Context, namespace string, deployments []ap
 		}
 		if v := volume(pod, volumeCertificate); v != nil && v.Secret != nil {
 			certificates = append(certificates, check.Certificate{
-				Workload: d.Name, Secret: v.Secret.SecretName, Identity: identity(pod), Source: source,
+				Workload: d.Name, Secret: v.Secret.SecretName, Component: d.Labels[labelComponent], Identity: identity(pod), Source: source,
 				PEM: o.secretKey(ctx, namespace, v.Secret.SecretName, keyCertificate),
 			})
 		}

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -24,8 +25,8 @@ type apiTypes struct {
 	err    error
 }
 
-func (o *Observer) apiTypes() apiTypes {
-	list, err := o.kube.Discovery().ServerGroups()
+func (o *Observer) apiTypes(ctx context.Context) apiTypes {
+	list, err := o.kube.Discovery().ServerGroupsWithContext(ctx)
 	if err != nil {
 		return apiTypes{err: err}
 	}
@@ -46,14 +47,14 @@ func (o *Observer) apiTypes() apiTypes {
 }
 
 // linkAPI asks for what everybody may read, which the CustomResourceDefinition itself is not.
-func (o *Observer) linkAPI(t apiTypes) check.Read[check.LinkAPI] {
+func (o *Observer) linkAPI(ctx context.Context, t apiTypes) check.Read[check.LinkAPI] {
 	needs := check.Right{Verb: "get", Resource: "/apis"}
 	if t.err != nil || len(t.links) == 0 {
 		return read(check.LinkAPI{}, t.err, needs)
 	}
 	api := check.LinkAPI{Versions: t.links}
 	if slices.Contains(t.links, v1alpha3.GroupVersion.Version) {
-		resources, err := o.kube.Discovery().ServerResourcesForGroupVersion(v1alpha3.GroupVersion.String())
+		resources, err := o.kube.Discovery().ServerResourcesForGroupVersionWithContext(ctx, v1alpha3.GroupVersion.String())
 		if err != nil {
 			return read(api, err, needs)
 		}
@@ -62,13 +63,13 @@ func (o *Observer) linkAPI(t apiTypes) check.Read[check.LinkAPI] {
 		}
 		api.Current = served("links") && served("links/status")
 	}
-	api.Conditions = o.keepsConditions()
+	api.Conditions = o.keepsConditions(ctx)
 	return read(api, nil, needs)
 }
 
 // keepsConditions reads the published schema of Links; nil when that says nothing.
-func (o *Observer) keepsConditions() *bool {
-	paths, err := o.kube.Discovery().OpenAPIV3().Paths()
+func (o *Observer) keepsConditions(ctx context.Context) *bool {
+	paths, err := o.kube.Discovery().OpenAPIV3WithContext(ctx).PathsWithContext(ctx)
 	if err != nil {
 		return nil
 	}
@@ -76,7 +77,7 @@ func (o *Observer) keepsConditions() *bool {
 	if path == nil {
 		return nil
 	}
-	text, err := path.Schema("application/json")
+	text, err := path.SchemaWithContext(ctx, "application/json")
 	if err != nil {
 		return nil
 	}
@@ -102,11 +103,11 @@ func (o *Observer) keepsConditions() *bool {
 }
 
 // served finds the version of each resource of a group, the first that has it.
-func (o *Observer) served(group string, versions []string) (map[string]schema.GroupVersionResource, error) {
+func (o *Observer) served(ctx context.Context, group string, versions []string) (map[string]schema.GroupVersionResource, error) {
 	all := map[string]schema.GroupVersionResource{}
 	for _, version := range versions {
 		gv := schema.GroupVersion{Group: group, Version: version}
-		resources, err := o.kube.Discovery().ServerResourcesForGroupVersion(gv.String())
+		resources, err := o.kube.Discovery().ServerResourcesForGroupVersionWithContext(ctx, gv.String())
 		if err != nil {
 			return nil, err
 		}
