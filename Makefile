@@ -137,6 +137,7 @@ generate: ## Write all generated files again.
 	$(GO) test ./internal/cli -run TestFlagsReferenceIsCurrent -count=1 -update-reference
 	$(GO) test ./internal/controller -run TestMetricsReferenceIsCurrent -count=1 -update
 	cd charts/test && $(GO) test ./reference -run TestReadmeIsCurrent -count=1 -update
+	cd charts/test && $(GO) test . -run TestDefaults -count=1 -update
 
 .PHONY: verify
 verify: ## Fail if a module is not tidy or generating changes anything; stage your change first.

@@ -30,6 +30,7 @@ func TestProxyAsGateway(t *testing.T) {
 		"config.linkerd.io/enable-gateway":                       "true",
 		"config.linkerd.io/proxy-require-identity-inbound-ports": "4143",
 		"config.linkerd.io/default-inbound-policy":               "all-authenticated",
+		"config.alpha.linkerd.io/proxy-wait-before-exit-seconds": "5",
 		"config.linkerd.io/proxy-cpu-request":                    "100m",
 		"config.linkerd.io/proxy-memory-request":                 "64Mi",
 		"config.linkerd.io/proxy-memory-limit":                   "256Mi",
@@ -37,8 +38,20 @@ func TestProxyAsGateway(t *testing.T) {
 		t.Errorf("annotations of the pods:\n%s", diff)
 	}
 	container := template.Spec.Containers[0]
-	if !slices.Equal(container.Args, []string{"idle"}) || len(container.Ports) > 0 {
+	if !slices.Equal(container.Args, []string{"idle", "--drain-delay=5s"}) || len(container.Ports) > 0 {
 		t.Errorf("the container does %q, with ports %v", container.Args, container.Ports)
+	}
+	// HA-7: only a proxy answers there, so a pod without one is sent nothing.
+	if probe := container.ReadinessProbe; probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != "/ready" || probe.HTTPGet.Port.IntValue() != 4191 {
+		t.Errorf("the readiness of the pod is %v, want that of its proxy", probe)
+	}
+	// Bytes without a suffix are a number to Helm, and must not become one with an exponent (also of a whole gigabyte).
+	bytes := rendered(t, readValues(t, "testdata/proxy.values.yaml"), parse(t, "gateway: {ingress: {resources: {requests: {cpu: 0.5, memory: 268435456}, limits: {cpu: 2, memory: 1000000000}}}}"))
+	annotations := into[appsv1.Deployment](t, find(t, bytes, "Deployment", "linkerd-gateway")).Spec.Template.Annotations
+	for resource, want := range map[string]string{"cpu-request": "0.5", "memory-request": "268435456", "cpu-limit": "2", "memory-limit": "1000000000"} {
+		if got := annotations["config.linkerd.io/proxy-"+resource]; got != want {
+			t.Errorf("%s of the proxy is %s, want %s", resource, got, want)
+		}
 	}
 	if *template.Spec.AutomountServiceAccountToken || template.Spec.ServiceAccountName != "linkerd-gateway" || len(template.Spec.Volumes) > 0 {
 		t.Errorf("the pod has a token, another account or volumes: %v", template.Spec)
@@ -264,6 +277,7 @@ func TestNetworkPolicies(t *testing.T) {
 	for workload, ways := range map[string][]string{
 		"linkspan": {
 			"from " + prometheus + " TCP/9999", "from 10.1.2.0/24 TCP/9999", "from 192.0.2.0/26 TCP/9999",
+			"from " + prometheus + " TCP/4143", "from 10.1.2.0/24 TCP/4143", "from 192.0.2.0/26 TCP/4143", // by its proxy
 			"to 203.0.113.0/24 TCP/9443",                                                                                         // API servers of other clusters
 			"to 203.0.113.0/24 TCP/5143", "to 203.0.113.0/24 TCP/5191", "to 2001:db8::/32 TCP/5143", "to 2001:db8::/32 TCP/5191", // their gateways
 		},
@@ -290,6 +304,13 @@ func TestNetworkPolicies(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+
+	// Who scrapes a meshed controller with a proxy of his own may come by the proxy's port.
+	meshed := parse(t, "{gateway: {enabled: false}, policy: {prometheusNetworks: [10.1.2.0/24], network: {enabled: true, meshed: true, apiServer: {networks: [10.96.0.1/32]}, remoteAPIServers: {networks: [192.0.2.10/32]}}}}")
+	from := slices.DeleteFunc(flows(t, rendered(t, meshed)), func(flow string) bool { return !strings.HasPrefix(flow, "linkspan from ") })
+	if diff := cmp.Diff([]string{"linkspan from 10.1.2.0/24 TCP/4143", "linkspan from 10.1.2.0/24 TCP/9999"}, from); diff != "" {
+		t.Errorf("metrics of a meshed controller:\n%s", diff)
 	}
 
 	closed := []string{
@@ -330,6 +351,14 @@ func TestEgressPortsAreReserved(t *testing.T) {
 			{Name: "net.ipv4.ip_local_reserved_ports", Value: "40000-40999"}, {Name: "net.ipv4.ip_local_port_range", Value: "5000 65535"},
 		},
 		"gateway: {egress: {reservePorts: false}}": nil,
+		// What the user sets for all pods is beside ours, and wins over ours of the same name.
+		"podSecurityContext: {sysctls: [{name: net.ipv4.tcp_syncookies, value: '1'}]}": {
+			{Name: "net.ipv4.ip_local_reserved_ports", Value: "20000-59999"}, {Name: "net.ipv4.ip_local_port_range", Value: "5000 65535"},
+			{Name: "net.ipv4.tcp_syncookies", Value: "1"},
+		},
+		"podSecurityContext: {sysctls: [{name: net.ipv4.ip_local_port_range, value: 2000 65535}]}": {
+			{Name: "net.ipv4.ip_local_reserved_ports", Value: "20000-59999"}, {Name: "net.ipv4.ip_local_port_range", Value: "2000 65535"},
+		},
 	} {
 		if diff := cmp.Diff(want, sysctls(parse(t, given))); diff != "" {
 			t.Errorf("%s:\n%s", given, diff)

@@ -67,6 +67,10 @@ func load(t *testing.T, dir string) *chart.Chart {
 
 // render renders a chart as `helm template` does, by file. Values given later win.
 func render(c *chart.Chart, given ...values) (map[string]string, error) {
+	return renderIn(namespace, c, given...)
+}
+
+func renderIn(namespace string, c *chart.Chart, given ...values) (map[string]string, error) {
 	merged := values{}
 	for _, v := range slices.Backward(given) {
 		own, err := copied(v) // Helm writes into what it merges

@@ -64,6 +64,7 @@ func newPair(t *testing.T, source, target *rig.Cluster) *pair {
 	p.controller = account(t, source, p.links, localRules)
 	admission.Install(t, source, policyFile, admission.Accounts{
 		Pattern: "^system:serviceaccount:test-[^:]+:linkspan-[^:]+$", Example: p.controller.Name,
+		AllowNamespaces: []string{"kube-public"}, // as TestSystemNamespacesGetNoMirrors gives the controller
 	})
 	p.remote = account(t, target, p.apps, remoteRules)
 	t.Cleanup(func() { sweep(t, p.apps, source, target) })

@@ -9,14 +9,32 @@ import (
 	"time"
 )
 
-// Kubernetes takes an end for a failure, and a container that lingers costs each rollout its grace period.
+// Kubernetes takes an end for a failure. Where the proxy beside it ends after all other containers of the pod, what this
+// one waits is what the proxy goes on accepting, until others go elsewhere (HA-6); without a delay a container that lingers
+// would cost each rollout its grace period.
 func TestIdleEndsWhenItIsToldToAndNotBefore(t *testing.T) {
 	t.Parallel()
+	for name, c := range map[string]struct {
+		args  []string
+		after time.Duration
+	}{
+		"at once":       {args: []string{"idle"}},
+		"after a delay": {args: []string{"idle", "--drain-delay=5s"}, after: 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			endsAfter(t, c.args, c.after)
+		})
+	}
+}
+
+func endsAfter(t *testing.T, args []string, after time.Duration) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, tell := context.WithCancel(t.Context())
 		var out, errs bytes.Buffer
 		ended := make(chan int, 1)
-		go func() { ended <- Main(ctx, Streams{Out: &out, Err: &errs}, "v1", []string{"idle"}) }()
+		go func() { ended <- Main(ctx, Streams{Out: &out, Err: &errs}, "v1", args) }()
 		time.Sleep(24 * time.Hour) //nolint:forbidigo // moves the bubble's clock alone
 		synctest.Wait()
 		select {
@@ -26,8 +44,8 @@ func TestIdleEndsWhenItIsToldToAndNotBefore(t *testing.T) {
 		}
 		told := time.Now()
 		tell()
-		if code := <-ended; code != 0 || time.Since(told) != 0 {
-			t.Errorf("ended %v after it was told to, with exit code %d", time.Since(told), code)
+		if code := <-ended; code != 0 || time.Since(told) != after {
+			t.Errorf("ended %v after it was told to, want %v, with exit code %d", time.Since(told), after, code)
 		}
 		if out.Len()+errs.Len() > 0 {
 			t.Errorf("printed %q and %q", &out, &errs)
@@ -39,6 +57,9 @@ func TestIdleTakesNoArguments(t *testing.T) {
 	t.Parallel()
 	if _, err := command(t, "idle", "--listen=:4143"); err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("error is %v, want that there is no such flag", err)
+	}
+	if _, err := command(t, "idle", "--drain-delay=-1s"); err == nil || !strings.Contains(err.Error(), "--drain-delay is -1s") {
+		t.Errorf("error is %v, want that a delay is not negative", err)
 	}
 	if _, err := command(t, "idle", "forever"); err == nil || !strings.Contains(err.Error(), "forever") {
 		t.Errorf("error is %v, want that there is no such argument", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +37,8 @@ type Accounts struct {
 	Pattern string
 	// Example is one of them.
 	Example string
+	// AllowNamespaces are namespaces that mirrors may be in although they run the cluster; the golden file allows none.
+	AllowNamespaces []string
 }
 
 // TheChartsOwn is the account that the chart names.
@@ -62,8 +65,17 @@ func Install(t testing.TB, c *rig.Cluster, golden string, accounts Accounts) {
 	awaitEnforced(t, c, accounts.Example)
 }
 
-// take puts the pattern in the place of the one account's name.
+// take puts the pattern in the place of the one account's name, and the namespaces in that of none.
 func (a Accounts) take(policy *admissionregistrationv1.ValidatingAdmissionPolicy) error {
+	if len(a.AllowNamespaces) > 0 {
+		i := slices.IndexFunc(policy.Spec.Variables, func(v admissionregistrationv1.Variable) bool {
+			return v.Name == "allowNamespaces" && v.Expression == "[]"
+		})
+		if i < 0 {
+			return errors.New("the policy has no variable allowNamespaces that is empty")
+		}
+		policy.Spec.Variables[i].Expression = "['" + strings.Join(a.AllowNamespaces, "', '") + "']"
+	}
 	if a.Pattern == "" {
 		return nil
 	}

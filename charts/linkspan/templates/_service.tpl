@@ -18,8 +18,8 @@ The Service that other clusters reach the gateway by. It takes the workload of e
 apiVersion: v1
 kind: Service
 metadata:
-  name: {{ $v.service.name }}
-  namespace: {{ .root.Release.Namespace }}
+  name: {{ $v.service.name | quote }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "linkspan.labels" (merge (dict "moreLabels" $v.service.labels) .) | nindent 4 }}
   annotations:
@@ -50,7 +50,7 @@ ports:
   {{- end }}
 {{- if eq .type "LoadBalancer" }}
 {{- with .loadBalancerClass }}
-loadBalancerClass: {{ . }}
+loadBalancerClass: {{ . | quote }}
 {{- end }}
 {{- with .loadBalancerIP }}
 loadBalancerIP: {{ . | quote }}
