@@ -86,9 +86,17 @@ func TestNamespaceWithThingsOfOthersStays(t *testing.T) {
 	rig.Create(t, c.Cluster, child)
 	rig.Create(t, c.Cluster, ownedBy("grandchild", "ConfigMap", child),
 		&corev1.Event{ObjectMeta: objectMeta("scheduled"), InvolvedObject: corev1.ObjectReference{Namespace: "linkerd-multicluster"}})
+	// What is being deleted goes in any case, such as a pod of ours that drains.
+	going := &corev1.ConfigMap{ObjectMeta: objectMeta("going")}
+	going.Finalizers = []string{"example.org/held"}
+	rig.Create(t, c.Cluster, going)
+	if err := c.Client().Delete(t.Context(), going); err != nil {
+		t.Fatal(err)
+	}
 	if got := c.mirror(t, "uninstall"); !strings.Contains(got.out, "kind: Namespace") || strings.Contains(got.err, "holds more") {
 		t.Errorf("the namespace is nobody else's, and stays: %s", got.err)
 	}
+	c.kubectl(t, "", "patch", "configmap", "going", "-n", "linkerd-multicluster", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
 
 	users := &corev1.ConfigMap{ObjectMeta: objectMeta("operator")}
 	rig.Create(t, c.Cluster, users)

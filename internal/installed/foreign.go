@@ -121,8 +121,12 @@ func (c contents) inherit(ours map[types.UID]bool) bool {
 	return learnt
 }
 
-// given says whether every namespace has the object, or it only tells of others, or the controller made it for itself.
+// given says whether every namespace has the object, or it only tells of others, or the controller made it for itself, or it
+// goes in any case, such as a pod that drains.
 func given(obj item) bool {
+	if obj.DeletionTimestamp != nil {
+		return true
+	}
 	switch obj.kind {
 	case schema.GroupKind{Kind: "ConfigMap"}:
 		return obj.Name == "kube-root-ca.crt"

@@ -396,8 +396,8 @@ func TestARefusalAfterTheHandshakeIsAFailedOne(t *testing.T) {
 				},
 				Dialed: func(err *DialError) {
 					if err != nil {
-						failed.Add(1)
 						last.Store(err)
+						failed.Add(1) // says that there is one
 					}
 				},
 			}, refuses)
