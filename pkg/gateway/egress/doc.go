@@ -10,7 +10,7 @@
 //   - follower lists and watches the mirrors, their EndpointSlices, and the Links of one namespace, in its
 //     own cluster. It reads no Secrets and talks to no other cluster, and writes nothing.
 //   - Table says what follows: a Route for each egress port. It is pure.
-//   - ports listens on exactly these.
+//   - ports listens on these, and for a moment on what they were before.
 //   - Server accepts, has a stream opened by an Opener (package tunnel), and joins the two (package pipe).
 //
 // It must never read an address or a name from a client, resolve a name, speak to anything but an
@@ -34,7 +34,8 @@
 // of these ports and no more.
 //
 // A mirror that turns to another mode keeps its egress ports for as long as there are endpoints that
-// lead to them, and is served for as long as it has them, whatever its labels say of the mode (MIR-12).
+// lead to them, and is served for as long as it has them, whatever its labels say of the mode, and ten seconds longer:
+// kube-proxies lead clients here until the last of them has heard of the change (MIR-12).
 //
 // # Failing fast
 //

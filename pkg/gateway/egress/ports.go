@@ -21,6 +21,15 @@ const (
 	longestListen = 10 * time.Second
 )
 
+// A mirror that leads elsewhere now, pod to pod, is led here for a moment still: the egress hears of the change sooner than
+// the last kube-proxy. Its ports stay open for this time, as long as the mirror is there. The service mirror gives nobody
+// else a port within it (--egress-port-hold).
+const (
+	linger = 10 * time.Second
+	// mostLingering keeps somebody who turns mirrors to and fro from having any number of ports open.
+	mostLingering = 1000
+)
+
 // clientKeepAlive finds clients that have vanished, in a minute and a half at most; package pipe finds those sooner that
 // something is on its way to. A stream may be silent for as long as it likes while both of its ends are there.
 func clientKeepAlive() net.KeepAliveConfig {
@@ -37,6 +46,8 @@ type ports struct {
 	now     func() time.Time
 	// accept takes a connection, without waiting. The goroutines of all ports call it.
 	accept func(context.Context, *net.TCPConn, *Route)
+	// serves says whether a mirror is there still.
+	serves func(Target) bool
 
 	open      map[uint16]*port
 	failed    map[uint16]*failure
@@ -49,6 +60,8 @@ type port struct {
 	// closed is closed before the listener is.
 	closed chan struct{}
 	route  atomic.Pointer[Route]
+	// left is when there was no Route for it any more, zero while there is one.
+	left time.Time
 }
 
 // failure is a port that could not be opened.
@@ -57,38 +70,54 @@ type failure struct {
 	next time.Time
 }
 
-func newPorts(log logr.Logger, metrics *Metrics, address string, accept func(context.Context, *net.TCPConn, *Route)) *ports {
+func newPorts(log logr.Logger, metrics *Metrics, address string, accept func(context.Context, *net.TCPConn, *Route), serves func(Target) bool) *ports {
 	return &ports{
-		log: log, metrics: metrics, address: address, now: time.Now, accept: accept,
+		log: log, metrics: metrics, address: address, now: time.Now, accept: accept, serves: serves,
 		open: map[uint16]*port{}, failed: map[uint16]*failure{},
 	}
 }
 
-// set listens on exactly the ports of routes, as far as they can be opened. A port that has another Route
-// now keeps its listener, and so the connections that wait in it. It returns when it wants to be called
-// again for those that could not be opened, zero if all could.
+// set listens on the ports of routes, as far as they can be opened, and on those that linger. A port that has another
+// Route now keeps its listener, and so the connections that wait in it. It returns when it wants to be called
+// again for those that could not be opened and those that linger, zero if there are none.
 func (p *ports) set(ctx context.Context, routes map[uint16]*Route) (again time.Duration) {
-	for number, have := range p.open {
-		if _, ok := routes[number]; !ok {
-			have.close()
-			delete(p.open, number)
-		}
-	}
+	p.leave(routes)
 	for number := range p.failed {
 		if _, ok := routes[number]; !ok {
 			delete(p.failed, number)
 		}
 	}
 	for number, route := range routes {
-		switch have := p.open[number]; {
-		case have == nil:
+		have := p.open[number]
+		if have == nil {
 			p.try(ctx, number, route)
-		case !have.route.Load().same(route):
+			continue
+		}
+		if have.left = (time.Time{}); !have.route.Load().same(route) {
 			have.route.Store(route)
 		}
 	}
 	p.metrics.setPorts(len(p.open), len(p.failed))
 	return p.again()
+}
+
+// leave closes the ports that have no Route any more, in the end.
+func (p *ports) leave(routes map[uint16]*Route) {
+	lingering := 0
+	for number, have := range p.open {
+		if _, ok := routes[number]; ok {
+			continue
+		}
+		if have.left.IsZero() {
+			have.left = p.now()
+		}
+		if lingering < mostLingering && p.now().Sub(have.left) < linger && p.serves(have.route.Load().Target) {
+			lingering++
+			continue
+		}
+		have.close()
+		delete(p.open, number)
+	}
 }
 
 // try opens a port, unless that failed a moment ago.
@@ -125,13 +154,21 @@ func (p *ports) fail(number uint16, failed *failure, route *Route, err error) {
 	failed.next = p.now().Add(failed.wait)
 }
 
-// again is how long it is until the first failed port is to be tried.
+// again is how long it is until the first failed port is to be tried, or the first that lingers is to be closed.
 func (p *ports) again() time.Duration {
 	var soonest time.Duration
-	for _, f := range p.failed {
+	note := func(at time.Time) {
 		// At least a moment: zero means never.
-		if wait := max(f.next.Sub(p.now()), time.Millisecond); soonest == 0 || wait < soonest {
+		if wait := max(at.Sub(p.now()), time.Millisecond); soonest == 0 || wait < soonest {
 			soonest = wait
+		}
+	}
+	for _, f := range p.failed {
+		note(f.next)
+	}
+	for _, o := range p.open {
+		if !o.left.IsZero() {
+			note(o.left.Add(linger))
 		}
 	}
 	return soonest

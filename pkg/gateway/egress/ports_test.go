@@ -22,7 +22,7 @@ func TestBacksOffFromPortsThatAreInUse(t *testing.T) {
 	}
 	defer taken.Close()
 	now := time.Unix(1_700_000_000, 0)
-	p := newPorts(logr.Discard(), NewMetrics(prometheus.NewRegistry()), "127.0.0.1", nil)
+	p := newPorts(logr.Discard(), NewMetrics(prometheus.NewRegistry()), "127.0.0.1", nil, nil)
 	p.now = func() time.Time { return now }
 	defer p.close()
 	routes := map[uint16]*Route{20001: {}}
@@ -41,6 +41,32 @@ func TestBacksOffFromPortsThatAreInUse(t *testing.T) {
 	if got := p.set(t.Context(), routes); got != 0 || len(p.open) != 1 {
 		t.Errorf("%d ports are open, tried again in %v", len(p.open), got)
 	}
+}
+
+// A mirror that turns pod to pod is led here for a moment still, by every kube-proxy that hears of it later than the egress:
+// nobody is refused meanwhile. One that is gone has no ports at once, and a port that is used again stays (MIR-12).
+func TestAPortOutlivesItsModeForAMoment(t *testing.T) {
+	now, there := time.Unix(1_700_000_000, 0), true
+	p := newPorts(logr.Discard(), NewMetrics(prometheus.NewRegistry()), "127.0.0.1", nil, func(Target) bool { return there })
+	p.now = func() time.Time { return now }
+	defer p.close()
+	routes, none := map[uint16]*Route{20001: {}}, map[uint16]*Route{}
+	expect := func(what string, routes map[uint16]*Route, open int, again time.Duration) {
+		t.Helper()
+		if got := p.set(t.Context(), routes); got != again || len(p.open) != open {
+			t.Errorf("%s: %d ports are open, looked at again in %v; want %d and %v", what, len(p.open), got, open, again)
+		}
+	}
+	expect("it leads here", routes, 1, 0)
+	expect("it leads elsewhere", none, 1, linger)
+	now = now.Add(linger / 2)
+	expect("it leads here again", routes, 1, 0)
+	expect("it leads elsewhere once more", none, 1, linger)
+	now = now.Add(linger)
+	expect("everybody has heard of it", none, 0, 0)
+	expect("it is back", routes, 1, 0)
+	there = false
+	expect("the mirror is gone", none, 0, 0)
 }
 
 // By default clients of both families are served, and an IPv4 client is shown as one.

@@ -80,7 +80,7 @@ func newServer(log logr.Logger, opts Options, opener Opener, recorder Recorder, 
 		watch: func(ctx context.Context) { <-ctx.Done() },
 	}
 	s.table = NewTable(s.wake, opts.Loopback)
-	s.ports = newPorts(log, metrics, opts.BindAddress, s.accept)
+	s.ports = newPorts(log, metrics, opts.BindAddress, s.accept, s.table.Serves)
 	return s
 }
 
