@@ -24,10 +24,14 @@ const askInterval = 100 * time.Millisecond
 func Await(ctx context.Context, ask func(context.Context) error) error {
 	tick := time.NewTicker(askInterval)
 	defer tick.Stop()
+	var last error
 	for {
-		last := ask(ctx)
-		if last == nil {
+		err := ask(ctx)
+		if err == nil {
 			return nil
+		}
+		if last == nil || ctx.Err() == nil { // a question that is cut off by the end of the time says nothing
+			last = err
 		}
 		select {
 		case <-ctx.Done():

@@ -59,8 +59,9 @@ func ensure(ctx context.Context, progress io.Writer) (string, error) {
 
 // Main runs the tests of a package isolated, when LINKSPAN_NODES=1 asks for nodes. Else, or where there can be none, it
 // runs them as they are: those that call Need are skipped.
-// Use it as func TestMain(m *testing.M) { os.Exit(nodes.Main(m)) }.
-func Main(m *testing.M) int {
+// Use it as func TestMain(m *testing.M) { os.Exit(nodes.Main(m)) }. What tests share is ended by what is to be done after
+// them, and before goroutines that were left behind are looked for.
+func Main(m *testing.M, after ...func() error) int {
 	if os.Getenv(envPrograms) == "" && reason() != "" {
 		return m.Run()
 	}
@@ -76,6 +77,12 @@ func Main(m *testing.M) int {
 	log.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 	code := m.Run()
+	for _, end := range after {
+		if err := end(); err != nil {
+			fmt.Fprintln(os.Stderr, "linkspan nodes:", err)
+			code = max(code, 1)
+		}
+	}
 	if code != 0 {
 		return code
 	}

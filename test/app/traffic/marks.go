@@ -9,8 +9,12 @@ type MarkReport struct {
 	AtSeconds float64 `json:"atSeconds"`
 	Succeeded int     `json:"succeeded"`
 	Failed    int     `json:"failed"`
+	// FailedFresh are those of them that were to go over new connections: no connection from before was in their way.
+	FailedFresh int `json:"failedFresh"`
 	// Failures are the kinds.
 	Failures map[string]int `json:"failures"`
+	// FailedAfter is how long votes took that failed: at once, or after somebody's patience.
+	FailedAfter Latency `json:"failedAfterMilliseconds"`
 	// Gap is the longest time without a success after it, in seconds.
 	Gap float64 `json:"longestGapSeconds"`
 	// FirstSuccess is the answer to the first vote sent after the mark that succeeded.
@@ -35,6 +39,7 @@ func (r Recorded) mark(i int) MarkReport {
 	report := MarkReport{
 		Name: m.Name, AtSeconds: r.since(m.At), Failures: map[string]int{}, Gap: r.longest(m.At, until).Seconds,
 	}
+	var took []time.Duration
 	for _, s := range r.Samples {
 		if s.End.Before(m.At) {
 			if s.Failure == "" {
@@ -46,7 +51,14 @@ func (r Recorded) mark(i int) MarkReport {
 			break
 		}
 		report.add(m.At, s)
+		if s.Failure != "" {
+			took = append(took, s.End.Sub(s.Due))
+		}
+		if s.Failure != "" && s.Fresh {
+			report.FailedFresh++
+		}
 	}
+	report.FailedAfter = latency(took)
 	return report
 }
 

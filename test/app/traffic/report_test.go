@@ -18,7 +18,7 @@ func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * fl
 const took = 10 * time.Millisecond
 
 // story makes a sample of each letter, one each tenth of a second: e is an answer from east, n one from north, x a reset,
-// t a timeout; a space is a tenth in which nothing was sent.
+// t a timeout on a new connection; a space is a tenth in which nothing was sent.
 func story(text string) (all []Sample) {
 	for i, what := range text {
 		s := Sample{Number: i, End: at(float64(i) / 10)}
@@ -31,7 +31,7 @@ func story(text string) (all []Sample) {
 		case 'x':
 			s.Failure = "reset"
 		case 't':
-			s.Failure = "timeout"
+			s.Failure, s.Fresh = "timeout", true
 		default:
 			continue
 		}
@@ -116,7 +116,7 @@ func TestWhatHappenedAfterAMark(t *testing.T) {
 			Succeeded: 2, Failed: 2, Failures: map[string]int{"reset": 2}, Gap: 0.25, FirstSuccess: some(0.25), LastFailure: some(0.15), Before: "east",
 		}},
 		"an outage that goes on": {"eeext", []float64{0.25}, 1.25, MarkReport{
-			Failed: 2, Failures: map[string]int{"reset": 1, "timeout": 1}, Gap: 1, LastFailure: some(0.15), Before: "east",
+			Failed: 2, FailedFresh: 1, Failures: map[string]int{"reset": 1, "timeout": 1}, Gap: 1, LastFailure: some(0.15), Before: "east",
 		}},
 		"another cluster takes over, and gives back": {"eeexnnee", []float64{0.25}, 0.8, MarkReport{
 			Succeeded: 4, Failed: 1, Failures: map[string]int{"reset": 1}, Gap: 0.15, FirstSuccess: some(0.15), LastFailure: some(0.05),
@@ -142,6 +142,9 @@ func TestWhatHappenedAfterAMark(t *testing.T) {
 				r.Marks = append(r.Marks, Mark{Name: "kill", At: at(mark)})
 			}
 			c.want.Name, c.want.AtSeconds = "kill", c.marks[0]
+			if c.want.Failed > 0 {
+				c.want.FailedAfter = Latency{P50: 10, P99: 10, Max: 10} // took
+			}
 			got := Compute(r).Marks[0]
 			if diff := cmp.Diff(c.want, got, cmpopts.EquateApprox(0, 0.0011), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("the mark (-want +got):\n%s", diff)
