@@ -1,0 +1,99 @@
+package scenarios
+
+import (
+	"testing"
+
+	"github.com/linkspan/linkspan/test/nodes"
+)
+
+// twoOfEach is values-ha.yaml on clusters of two nodes.
+func twoOfEach() installation {
+	return installation{Flags: []string{
+		"-f", "charts/linkspan/values-ha.yaml", "--set", "controller.replicas=2,gateway.ingress.replicas=2,gateway.egress.replicas=2",
+	}}
+}
+
+// death is how a pod of ours ends, and what of it a user may notice.
+type death struct {
+	name      string
+	in        func(*world) *nodes.Cluster
+	component string
+	how       end
+	// core is that it is one of those that every change is tested with.
+	core bool
+	// failures are those that must be allowed: what was on its way through a process that is killed is lost.
+	failures int
+}
+
+// cutWithDrain is how many votes may be on connections that are kept for longer than a gateway that ends waits for them,
+// 20 s, and that are cut then. It is seldom more than one.
+const cutWithDrain = 5
+
+// deaths are in the order of what they may cost.
+func deaths() []death {
+	west, east := (*world).west, (*world).east
+	return []death{
+		{"the leader is deleted", west, controller, gracefully, false, 0},
+		{"the leader is deleted by force", west, controller, byForce, false, 0},
+		{"the leader's process is killed", west, controller, bySignal, true, 0},
+		{"a pod of the ingress is deleted", east, ingress, gracefully, true, 0},
+		{"a pod of the ingress is deleted by force", east, ingress, byForce, false, onTheirWay},
+		{"a process of the ingress is killed", east, ingress, bySignal, true, 2 * onTheirWay},
+		{"a pod of the egress is deleted", west, egress, gracefully, true, 0},
+		{"a pod of the egress is deleted by force", west, egress, byForce, false, onTheirWay},
+		{"a process of the egress is killed", west, egress, bySignal, false, 100},
+	}
+}
+
+// "I kill a pod of each kind, and votes go on" (HA-*, section 4.3).
+func TestIKillAPodOfEachKind(t *testing.T) {
+	w := theWorld(t)
+	w.install(t, twoOfEach())
+	e := w.election(t, throughGateway)
+	const scenario = "Two of each, through the gateway"
+	for _, d := range deaths() {
+		if onlyCore() && !d.core {
+			continue
+		}
+		e.die(t, scenario, d)
+	}
+	e.expectWell(t, scenario, false)
+}
+
+// "I have one of each only, and one dies" (section 4.3): there is nobody else, so votes fail until it is replaced.
+func TestMyOnlyPodDies(t *testing.T) {
+	beyondCore(t)
+	w := theWorld(t)
+	w.install(t, installation{})
+	e := w.election(t, throughGateway)
+	const scenario = "One of each, through the gateway"
+	for _, d := range deaths() {
+		const untilReplaced = 400 // 20 s
+		if d.failures > 0 {
+			d.failures = untilReplaced
+		}
+		e.die(t, scenario, d)
+	}
+	e.expectWell(t, scenario, false)
+}
+
+// die ends a pod and holds what became of votes against what may.
+func (e *election) die(t *testing.T, scenario string, d death) {
+	t.Helper()
+	cluster := d.in(e.world)
+	victim := e.one(t, cluster, d.component)
+	mark := e.during(t, event{scenario: scenario, name: d.name, do: func(t *testing.T) {
+		d.how(e.world, t, cluster, victim)
+		if d.component == controller {
+			e.controls(t)
+		}
+	}})
+	failed := mark.Failed
+	if d.failures == 0 {
+		// What is on a connection that outlives the drain is cut with it; nobody is refused.
+		failed = mark.FailedFresh
+	}
+	if failed > d.failures || mark.Failed > max(d.failures, cutWithDrain) {
+		t.Errorf("%s: %d votes failed, %d of them on new connections; at most %d may: %v", d.name, mark.Failed, mark.FailedFresh, d.failures, mark.Failures)
+	}
+}
