@@ -19,7 +19,7 @@ RIG_PARALLEL ?= 1
 UNIT_TIMEOUT ?= 5m
 RIG_TIMEOUT ?= 15m
 E2E_TIMEOUT ?= 60m
-# Leaves the clusters of make e2e up until Ctrl-C.
+# Leaves the clusters of make e2e up until Ctrl-C, with what the first scenario installed.
 KEEP ?=
 
 .DEFAULT_GOAL := help
@@ -84,7 +84,7 @@ test-min: ## Run the tests against API servers of the oldest version supported, 
 	LINKSPAN_KUBE=v1.34 $(MAKE) --no-print-directory test-rig
 
 .PHONY: e2e
-e2e: node-needs ## Run users' scenarios on two clusters with real nodes (root on Linux; RUN=pattern; KEEP=1 leaves the clusters up).
+e2e: node-needs ## Run users' scenarios on two clusters with real nodes (root on Linux; RUN=pattern; KEEP=1 stops after the first, clusters up).
 	LINKSPAN_NODES=1 LINKSPAN_E2E_KEEP=$(KEEP) $(GO) test -count=1 -v -timeout $(E2E_TIMEOUT) -run '$(RUN)' ./test/nodes/scenarios
 
 .PHONY: e2e-core

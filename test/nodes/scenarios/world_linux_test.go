@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,8 +28,13 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(nodes.Main(m, func() error { return shared.show(os.Stdout) }, shared.close))
+	os.Exit(nodes.Main(m, func() error { return shared.show(os.Stdout) }, shared.hold, shared.close))
 }
+
+// envKeep leaves the clusters up after the first scenario, with what it installed, until Ctrl-C.
+const envKeep = "LINKSPAN_E2E_KEEP"
+
+func kept() bool { return os.Getenv(envKeep) != "" }
 
 // world is the pair of clusters, and what was measured in it.
 type world struct {
@@ -53,6 +60,22 @@ func (s *sharedWorld) show(to io.Writer) error {
 	return s.w.table.write(to)
 }
 
+// hold waits for Ctrl-C where the clusters are to stay up.
+func (s *sharedWorld) hold() error {
+	if s.w == nil || s.w.Pair == nil || !kept() {
+		return nil
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	shell, err := s.w.Shell()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "\nBoth clusters are up, until Ctrl-C. A shell beside them, with mirror, helm and kubectl on its path:\n\n  %s\n\n", shell)
+	<-ctx.Done()
+	return nil
+}
+
 func (s *sharedWorld) close() error {
 	if s.w == nil || s.w.Pair == nil {
 		return nil
@@ -64,6 +87,9 @@ func (s *sharedWorld) close() error {
 func theWorld(t *testing.T) *world {
 	t.Helper()
 	nodes.Need(t)
+	if kept() && shared.w != nil {
+		t.Skip("KEEP leaves in place what the first scenario installed: name the one to run with RUN")
+	}
 	shared.once.Do(func() { shared.w, shared.err = newWorld(context.Background()) })
 	if shared.err != nil {
 		t.Fatal(shared.err)
