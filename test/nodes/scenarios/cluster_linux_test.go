@@ -161,7 +161,7 @@ func TestTheOtherAPIServerIsAway(t *testing.T) {
 			switch mark := e.during(t, phase); {
 			case mark.Failed == 0:
 			case w.missedNodes(t) != missed:
-				t.Logf("%s: %d votes failed, since east took its own nodes for lost, having heard nothing of them for half a minute", phase.name, mark.Failed)
+				t.Logf("%s: %d votes failed; east took nodes of its own for lost meanwhile, which may be why: compare when its controllers say so", phase.name, mark.Failed)
 			default:
 				t.Errorf("%s: %d votes failed: %v", phase.name, mark.Failed, mark.Failures)
 			}
