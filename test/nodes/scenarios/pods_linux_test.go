@@ -20,6 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/test/app/manifests"
 	"github.com/linkspan/linkspan/test/nodes"
 )
 
@@ -29,7 +31,6 @@ const (
 	ingress        = "ingress"
 	egress         = "egress"
 	componentLabel = "app.kubernetes.io/component"
-	leaseName      = "linkspan-mirror"
 )
 
 // podsOf are pods that are not being deleted.
@@ -101,7 +102,7 @@ func (w *world) one(t *testing.T, c *nodes.Cluster, component string) corev1.Pod
 // leaderOf is the name of the controller's pod that leads.
 func leaderOf(ctx context.Context, c *nodes.Cluster) (string, error) {
 	var lease coordinationv1.Lease
-	if err := c.Client().Get(ctx, client.ObjectKey{Namespace: homeNamespace, Name: leaseName}, &lease); err != nil {
+	if err := c.Client().Get(ctx, client.ObjectKey{Namespace: homeNamespace, Name: v1alpha3.ControllerLease}, &lease); err != nil {
 		return "", fmt.Errorf("read the lease: %w", err)
 	}
 	if lease.Spec.HolderIdentity == nil {
@@ -186,7 +187,7 @@ func processOf(p corev1.Pod) (int, error) {
 func (w *world) controls(t *testing.T) {
 	t.Helper()
 	late := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "vote", GenerateName: "late-", Labels: map[string]string{exportLabel: throughGateway}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: manifests.Namespace, GenerateName: "late-", Labels: map[string]string{exportLabel: throughGateway}},
 		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "emoji"}, Ports: []corev1.ServicePort{{Port: 8080}}},
 	}
 	if err := w.east().Client().Create(t.Context(), late); err != nil {
@@ -200,9 +201,10 @@ func (w *world) controls(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.until(t, "what is gone has no mirror", func(ctx context.Context) error {
-		if found, err := w.service(ctx, late.Name+"-east"); err == nil {
-			return fmt.Errorf("it is still there: %+v", found)
+		_, err := w.service(ctx, late.Name+"-east")
+		if apierrors.IsNotFound(err) {
+			return nil
 		}
-		return nil
+		return errors.Join(errors.New("it may still be there"), err)
 	})
 }

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/test/app/manifests"
 	"github.com/linkspan/linkspan/test/app/traffic"
 	"github.com/linkspan/linkspan/test/nodes"
@@ -23,10 +24,10 @@ import (
 
 const (
 	// throughGateway and podToPod are the values of the label that exports a Service.
-	throughGateway = "true"
-	podToPod       = "remote-discovery"
+	throughGateway = v1alpha3.ExportedGateway
+	podToPod       = v1alpha3.ExportedRemoteDiscovery
 
-	exportLabel = "mirror.linkerd.io/exported"
+	exportLabel = v1alpha3.LabelExported
 
 	// patience is for whatever a user waits for. Longer, and he would call it broken.
 	patience = time.Minute

@@ -53,19 +53,23 @@ func Ensure(ctx context.Context, minor string, progress io.Writer) (string, erro
 	if minor == "" {
 		minor = Minor()
 	}
-	module, err := toolModule(minor)
-	if err != nil {
-		return "", err
-	}
-	version, err := kubernetesVersion(module)
-	if err != nil {
-		return "", err
-	}
-	cache, err := cacheRoot()
+	module, version, cache, err := locate(minor)
 	if err != nil {
 		return "", err
 	}
 	return controlPlane(module, version, cache, progress).ensure(ctx)
+}
+
+// locate finds the tool module of a minor version, the exact version that it pins, and the folder of all builds.
+func locate(minor string) (module, version, cache string, err error) {
+	if module, err = toolModule(minor); err != nil {
+		return "", "", "", err
+	}
+	if version, err = kubernetesVersion(module); err != nil {
+		return "", "", "", err
+	}
+	cache, err = cacheRoot()
+	return module, version, cache, err
 }
 
 func programs() []string {

@@ -35,15 +35,7 @@ func EnsureNodes(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	module, err := toolModule(DefaultMinor)
-	if err != nil {
-		return "", err
-	}
-	version, err := kubernetesVersion(module)
-	if err != nil {
-		return "", err
-	}
-	cache, err := cacheRoot()
+	module, version, cache, err := locate(DefaultMinor)
 	if err != nil {
 		return "", err
 	}
