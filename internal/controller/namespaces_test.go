@@ -113,16 +113,19 @@ func TestTerminatingNamespaceIsLeftInPeace(t *testing.T) {
 	p.source.NamespaceNamed(t, team)
 	p.exportIn(t, team, "web")
 	key := p.link(t, "east")
-	p.run(t)
+	first := p.run(t)
 	rig.ExpectSlices(t, p.source, team, "web-east", rig.ReadyAddresses("203.0.113.50"))
+	first.stop(t)
 
 	rig.Delete(t, p.source, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: team}})
+	p.run(t)
+	// Told of the Link, though the mirror is there still: its namespace takes no new events.
+	p.expectLinkEvent(t, key, v1alpha3.ReasonNamespaceTerminating, team+"/web")
 	// The namespace controller empties it, and a new service is exported meanwhile.
 	sweep(t, team, p.source)
 	p.exportIn(t, team, "late")
 	p.expectCounts(t, key, v1alpha3.ServiceCounts{Exported: 2, Waiting: 2})
 	p.expectEntry(t, key, "late", metav1.ConditionFalse, v1alpha3.ReasonNamespaceTerminating)
-	p.expectLinkEvent(t, key, v1alpha3.ReasonNamespaceTerminating, team+"/web")
 	rig.ExpectNoService(t, p.source, team, "web-east")
 
 	remove(t, p.source, team)

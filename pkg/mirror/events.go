@@ -16,7 +16,8 @@ import (
 // maxNote is the most that the events API takes.
 const maxNote = 1000
 
-// tell records what is new, in the local cluster: on the mirror where there is one, else on the Link.
+// tell records what is new, in the local cluster: on the mirror where there is one, else on the Link. A namespace
+// that is being deleted takes no new events, so the Link hears of what is in it.
 func (r *Reconciler) tell(_ context.Context, k Key, in plan.Input, p plan.Plan, out plan.Outcome, failing bool) {
 	events := p.Events
 	if failing || out.State == plan.StateWaiting && out.Reason != p.Outcome.Reason {
@@ -26,7 +27,8 @@ func (r *Reconciler) tell(_ context.Context, k Key, in plan.Input, p plan.Plan, 
 	// service keeps those of two services of a Link apart.
 	var about, related runtime.Object = linkObject(in.Link), serviceObject(k)
 	subject := k.Namespace + "/" + k.Name + ": "
-	if in.Local.Service != nil && out.Reason != v1alpha3.ReasonNameConflict {
+	ending := in.LocalNamespace == plan.NamespaceTerminating || out.Reason == v1alpha3.ReasonNamespaceTerminating
+	if in.Local.Service != nil && !ending && out.Reason != v1alpha3.ReasonNameConflict {
 		about, related, subject = in.Local.Service, nil, ""
 	}
 	for _, e := range r.outcomes.news(k, events) {
