@@ -132,7 +132,7 @@ func TestReuseValues(t *testing.T) {
 		"proxy":       parse(t, "gateway: {mode: proxy, ingress: {allowedClients: ['*']}, egress: {enabled: false}}"),
 		"policies": parse(t, `
 gateway: {mode: proxy, egress: {enabled: false}}
-policy: {linkerd: {enabled: true}, network: {enabled: true, apiServer: {networks: [192.0.2.1/32]}, remoteAPIServers: {networks: [192.0.2.1/32]}, dns: {peers: [{namespaceSelector: {}}]}, workloads: [{namespaceSelector: {}}]}}
+policy: {linkerd: {enabled: true}, network: {enabled: true, apiServer: {networks: [192.0.2.1/32]}, remoteAPIServers: {networks: [192.0.2.1/32]}, gateways: {networks: [192.0.2.1/32]}, dns: {peers: [{namespaceSelector: {}}]}, workloads: [{namespaceSelector: {}}]}}
 monitoring: {prometheusRule: {enabled: true}, dashboard: {enabled: true, labels: {grafana_dashboard: "1"}}, podMonitor: {enabled: true}}`),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,13 +9,16 @@ import (
 	"strings"
 	"testing"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
@@ -35,9 +38,15 @@ func everyExample(t *testing.T, test func(t *testing.T, all []manifest)) {
 
 // TestObjectsAreOfTheirTypes reads each object as its type, which refuses fields that it does not have.
 func TestObjectsAreOfTheirTypes(t *testing.T) {
-	strict := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Yaml: true, Strict: true})
-	// Whose types would be a dependency each. TestLinkerdPolicies and TestLinks read the last three.
-	others := []string{"cert-manager.io/v1", "monitoring.coreos.com/v1", "policy.linkerd.io/v1beta3", "policy.linkerd.io/v1alpha1", "multicluster.linkerd.io/v1alpha3"}
+	known := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, certmanagerv1.AddToScheme, monitoringv1.AddToScheme, v1alpha3.AddToScheme} {
+		if err := add(known); err != nil {
+			t.Fatal(err)
+		}
+	}
+	strict := json.NewSerializerWithOptions(json.DefaultMetaFactory, known, known, json.SerializerOptions{Yaml: true, Strict: true})
+	// TestLinkerdPolicies reads these, whose types would be Linkerd itself.
+	others := []string{"policy.linkerd.io/v1beta3", "policy.linkerd.io/v1alpha1"}
 	everyExample(t, func(t *testing.T, all []manifest) {
 		seen := map[string]bool{}
 		for _, m := range all {

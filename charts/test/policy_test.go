@@ -317,7 +317,7 @@ func TestNetworkPolicies(t *testing.T) {
 		"linkerd-gateway to namespaces:all any port", "linkerd-gateway to namespaces:kube-system TCP/53",
 		"linkerd-gateway to namespaces:kube-system UDP/53", "linkerd-gateway to namespaces:linkerd any port",
 		"linkspan to 10.96.0.1/32 TCP/443", "linkspan to 10.96.0.1/32 TCP/6443", "linkspan to 192.0.2.10/32 TCP/443",
-		"linkspan to 192.0.2.10/32 TCP/6443", "linkspan to namespaces:kube-system TCP/53", "linkspan to namespaces:kube-system UDP/53",
+		"linkspan to 192.0.2.10/32 TCP/6443", "linkspan to 203.0.113.0/24 TCP/4143", "linkspan to 203.0.113.0/24 TCP/4191", "linkspan to namespaces:kube-system TCP/53", "linkspan to namespaces:kube-system UDP/53",
 	}
 	if diff := cmp.Diff(closed, flows(t, rendered(t, readValues(t, "testdata/closed.values.yaml")))); diff != "" {
 		t.Errorf("when nobody is named:\n%s", diff)

@@ -169,7 +169,7 @@ func (s *schema) check(t *testing.T, defs map[string]*schema, v values, above ..
 	}
 }
 
-// TestRefused gives values that cannot work, and wants to be told which (CERT-13, INST-9).
+// TestRefused gives values that cannot work, and wants to be told which (CERT-13, INST-9, INST-12).
 func TestRefused(t *testing.T) {
 	for name, c := range map[string]struct{ values, want string }{
 		"nothing given": {"", "linkspan-ingress needs a certificate: set gateway.ingress.certificate.secretName to a Secret of type kubernetes.io/tls, " +
@@ -210,6 +210,20 @@ func TestRefused(t *testing.T) {
 		"an API server out of reach":      {"{gateway: {enabled: false}, policy: {network: {enabled: true}}}", "policy.network.remoteAPIServers.networks"},
 		"its own API server":              {"{gateway: {enabled: false}, policy: {network: {enabled: true, remoteAPIServers: {networks: [192.0.2.1/32]}}}}", "policy.network.apiServer.networks"},
 		"gateways out of reach":           {"{controller: {enabled: false}, gateway: {trustAnchors: {configMap: {name: a}}, certManager: {issuerRef: {name: i}}, ingress: {enabled: false}}, policy: {network: {enabled: true, apiServer: {networks: [192.0.2.1/32]}}}}", "policy.network.gateways.networks"},
+		"gateways that are not probed":    {"{gateway: {egress: {enabled: false}, ingress: {enabled: false}}, policy: {network: {enabled: true, apiServer: {networks: [192.0.2.1/32]}, remoteAPIServers: {networks: [192.0.2.1/32]}}}}", "set policy.network.gateways.networks"},
+		"not probed, with a proxy":        {"{gateway: {mode: proxy, ingress: {allowedClients: ['*']}}, policy: {network: {enabled: true, apiServer: {networks: [192.0.2.1/32]}, remoteAPIServers: {networks: [192.0.2.1/32]}}}}", "set policy.network.gateways.networks"},
+		"not probed, for the mesh":        {"{gateway: {enabled: false}, controller: {gatewayClients: mesh}, policy: {network: {enabled: true, apiServer: {networks: [192.0.2.1/32]}, remoteAPIServers: {networks: [192.0.2.1/32]}}}}", "set policy.network.gateways.networks"},
+		"not probed, of a Link":           {"{gateway: {enabled: false}, links: [{name: east, spec: {gatewayAddress: 192.0.2.2}}], policy: {network: {enabled: true, apiServer: {networks: [192.0.2.1/32]}, remoteAPIServers: {networks: [192.0.2.1/32]}}}}", "set policy.network.gateways.networks"},
+		"none to probe, pod to pod":       {"{gateway: {enabled: false}, links: [{name: east}], policy: {network: {enabled: true, apiServer: {networks: [192.0.2.1/32]}, remoteAPIServers: {networks: [192.0.2.1/32]}}}}", ""},
+		"none to probe, nobody to do it":  {"{controller: {enabled: false}, gateway: {mode: proxy, ingress: {allowedClients: ['*']}}, policy: {network: {enabled: true}}}", ""},
+		"an account without a name":       {"{gateway: {enabled: false}, controller: {serviceAccount: {create: false}}}", "set controller.serviceAccount.name"},
+		"a gateway's, with a proxy":       {"gateway: {mode: proxy, ingress: {allowedClients: ['*'], serviceAccount: {create: false}}}", "set gateway.ingress.serviceAccount.name"},
+		"the egress's":                    {"gateway: {trustAnchors: {configMap: {name: a}}, certManager: {issuerRef: {name: i}}, egress: {serviceAccount: {create: false}}}", "set gateway.egress.serviceAccount.name"},
+		"an account of a name":            {"{gateway: {enabled: false}, controller: {serviceAccount: {create: false, name: linkspan}}}", ""},
+		"an account that nothing has":     {"gateway: {enabled: false, ingress: {serviceAccount: {create: false}}}", ""},
+		"a health check of all nodes":     {"gateway: {mode: proxy, ingress: {allowedClients: ['*'], service: {healthCheckNodePort: 30999}}}", "set gateway.ingress.service.externalTrafficPolicy=Local, or clear gateway.ingress.service.healthCheckNodePort"},
+		"a health check of some":          {"gateway: {mode: proxy, ingress: {allowedClients: ['*'], service: {healthCheckNodePort: 30999, externalTrafficPolicy: Local}}}", ""},
+		"a health check of none":          {"gateway: {mode: proxy, ingress: {allowedClients: ['*'], service: {healthCheckNodePort: 30999, type: NodePort}}}", ""},
 		"no port for the egress":          {"{controller: {egressPorts: 5000-65000}, gateway: {trustAnchors: {configMap: {name: a}}, certManager: {issuerRef: {name: i}}}}", "leaves 535 ports for the egress's own connections"},
 		"a Link without a name":           {"links: [{spec: {gatewayPort: '4143'}}]", "missing property 'name'"},
 		"a Link's field mistyped":         {"links: [{name: east, spec: {gatewayAdress: a}}]", "additional properties 'gatewayAdress' not allowed"},

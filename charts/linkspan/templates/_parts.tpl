@@ -20,3 +20,15 @@
 {{- end -}}
 {{- if and $g.enabled $wanted }}true{{ end -}}
 {{- end }}
+
+{{/*
+Whether Links may lead to gateways. Without a gateway here services are called pod to pod alone, unless values say who dials
+those of other clusters, or where one is.
+*/}}
+{{- define "linkspan.knowsGateways" -}}
+{{- $knows := or .Values.gateway.enabled (ne .Values.controller.gatewayClients "auto") -}}
+{{- range .Values.links -}}
+{{- $knows = or $knows (dig "spec" "gatewayAddress" "" .) -}}
+{{- end -}}
+{{- if $knows }}true{{ end -}}
+{{- end }}
