@@ -42,8 +42,8 @@ type LinkList struct {
 // +kubebuilder:validation:XValidation:rule="has(self.clusterCredentialsSecret) && size(self.clusterCredentialsSecret) > 0",message="clusterCredentialsSecret is required: name the Secret that holds the target's kubeconfig",fieldPath=".clusterCredentialsSecret"
 // +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || (has(self.gatewayPort) && self.gatewayPort.matches('[1-9]'))",message="gatewayPort must be a number from 1 to 65535 when gatewayAddress is set",fieldPath=".gatewayPort"
 // +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || !has(self.probeSpec) || !has(self.probeSpec.port) || size(self.probeSpec.port) == 0 || self.probeSpec.port.matches('[1-9]')",message="probeSpec.port must be a number from 1 to 65535",fieldPath=".probeSpec.port"
-// +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || !has(self.probeSpec) || !has(self.probeSpec.period) || size(self.probeSpec.period) == 0 || self.probeSpec.period.matches('[1-9]')",message="probeSpec.period must be more than zero",fieldPath=".probeSpec.period"
-// +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || !has(self.probeSpec) || !has(self.probeSpec.timeout) || size(self.probeSpec.timeout) == 0 || self.probeSpec.timeout.matches('[1-9]')",message="probeSpec.timeout must be more than zero",fieldPath=".probeSpec.timeout"
+// +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || !has(self.probeSpec) || !has(self.probeSpec.period) || size(self.probeSpec.period) == 0 || self.probeSpec.period.matches('[1-9]')",message="probeSpec.period must be at least 100ms",fieldPath=".probeSpec.period"
+// +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || !has(self.probeSpec) || !has(self.probeSpec.timeout) || size(self.probeSpec.timeout) == 0 || self.probeSpec.timeout.matches('[1-9]')",message="probeSpec.timeout must be at least 100ms",fieldPath=".probeSpec.timeout"
 // +kubebuilder:validation:XValidation:rule="!has(self.gatewayAddress) || size(self.gatewayAddress) == 0 || !has(self.probeSpec) || !has(self.probeSpec.failureThreshold) || size(self.probeSpec.failureThreshold) == 0 || self.probeSpec.failureThreshold.matches('[1-9]')",message="probeSpec.failureThreshold must be at least 1",fieldPath=".probeSpec.failureThreshold"
 type LinkSpec struct {
 	// targetClusterName is the suffix of every mirror made for this Link; a DNS label (RFC 1123). It cannot be changed.
@@ -55,20 +55,23 @@ type LinkSpec struct {
 	// targetClusterDomain is the DNS domain of the target, cluster.local when empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="targetClusterDomain must be a DNS domain such as cluster.local"
 	TargetClusterDomain string `json:"targetClusterDomain,omitempty"`
 	// targetClusterLinkerdNamespace is where Linkerd's control plane runs in the target, if it does.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="targetClusterLinkerdNamespace must be the name of a namespace"
 	TargetClusterLinkerdNamespace string `json:"targetClusterLinkerdNamespace,omitempty"`
 	// clusterCredentialsSecret names a Secret in the Link's namespace whose key kubeconfig leads to the target.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="clusterCredentialsSecret must be the name of a Secret in the Link's namespace"
 	ClusterCredentialsSecret string `json:"clusterCredentialsSecret,omitempty"`
 	// gatewayAddress is a comma-separated list of IP addresses and DNS names; empty means no gateway.
 	// +optional
-	// +kubebuilder:validation:MaxLength=768
+	// +kubebuilder:validation:MaxLength=4096
 	// +kubebuilder:validation:XValidation:rule="self.matches('^( *([0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*|[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9_.])?|) *(,|$))*$')",message="gatewayAddress must be a comma-separated list of IP addresses and DNS names, without ports or schemes"
-	// +kubebuilder:validation:XValidation:rule="self.split(',').all(a, !a.trim().matches('^[0-9.]+$') || isIP(a.trim()))",message="gatewayAddress holds a number that is no IP address"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^( *((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])([.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|[^, ]*:[^, ]*|([^, ]*[.])?[^, .]*[^0-9., ][^, .]*[.]?|) *(,|$))*$')",message="gatewayAddress holds a number, or a name that ends in one, which is no IP address"
 	GatewayAddress string `json:"gatewayAddress,omitempty"`
 	// gatewayPort is the gateway's port, 1 to 65535, in decimal.
 	// +optional
@@ -78,6 +81,7 @@ type LinkSpec struct {
 	// gatewayIdentity is the TLS identity that the gateway must prove.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.trim() == '' || self.trim().matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="gatewayIdentity must be a DNS name such as linkerd-gateway.linkerd-multicluster.serviceaccount.identity.linkerd.cluster.local"
 	GatewayIdentity string `json:"gatewayIdentity,omitempty"`
 	// probeSpec says how the gateway's health is probed.
 	// +optional
@@ -104,21 +108,22 @@ type ProbeSpec struct {
 	// path is the HTTP path to GET.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^/[^[:cntrl:] ]*$')",message="probeSpec.path must be an HTTP path that starts with '/' and holds no spaces"
 	Path string `json:"path,omitempty"`
 	// port is the probe's port, 1 to 65535, in decimal.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="self == '' || (self.matches('^[0-9]{1,5}$') && int(self) <= 65535)",message="probeSpec.port must be a number from 1 to 65535"
 	Port string `json:"port,omitempty"`
-	// period is the time between two probes of one address.
+	// period is the time between two probes of one address, from 100ms to 24h.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^([0-9]+|([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+)$')",message="probeSpec.period must be a duration such as 3s, or bare seconds"
+	// +kubebuilder:validation:XValidation:rule="self == '' || (self.matches('^([0-9]{1,9}|([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+)$') && (!self.matches('[1-9]') || (self.matches('^[0-9]+$') ? int(self) <= 86400 : duration(self) >= duration('100ms') && duration(self) <= duration('24h'))))",message="probeSpec.period must be a duration such as 3s or bare seconds, at least 100ms and at most 24h"
 	Period string `json:"period,omitempty"`
-	// timeout is the time that one probe may take, 30s when empty; never more than period.
+	// timeout is the time that one probe may take, at least 100ms, 30s when empty; never more than period.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self == '' || self.matches('^([0-9]+|([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+)$')",message="probeSpec.timeout must be a duration such as 30s, or bare seconds"
+	// +kubebuilder:validation:XValidation:rule="self == '' || (self.matches('^([0-9]{1,9}|([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+)$') && (!self.matches('[1-9]') || (self.matches('^[0-9]+$') ? int(self) <= 86400 : duration(self) >= duration('100ms') && duration(self) <= duration('24h'))))",message="probeSpec.timeout must be a duration such as 30s or bare seconds, at least 100ms and at most 24h"
 	Timeout string `json:"timeout,omitempty"`
 	// failureThreshold is how many failures in a row mean dead, 3 when empty.
 	// +optional

@@ -1,6 +1,7 @@
 package v1alpha3_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,6 +66,15 @@ func linkObject(t *testing.T, namespace, version, base, change string) *unstruct
 	return obj
 }
 
+// addresses is a list of the longest addresses that there are.
+func addresses(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("2001:db8:ffff:ffff:ffff:ffff:ffff:%x", 0x1000+i)
+	}
+	return strings.Join(list, ",")
+}
+
 // LINK-5: what Linkerd's own commands write is accepted in every version.
 func TestLinkAccepted(t *testing.T) {
 	cluster := rig.Shared(t, 1)[0]
@@ -75,8 +85,13 @@ func TestLinkAccepted(t *testing.T) {
 		"link --gateway=false":       {linkNoGateway, ""},
 		"link, with all of probe":    {linkgen, "{probeSpec: {failureThreshold: '3', path: /ready, period: 1m30s, port: '4191', timeout: 30s}}"},
 		"period as bare seconds":     {linkgen, "{probeSpec: {path: /ready, period: '3', port: '4191'}}"},
-		"duration with a fraction":   {linkgen, "{probeSpec: {path: /ready, period: 1.5s, port: '4191', timeout: 100µs}}"},
+		"duration with a fraction":   {linkgen, "{probeSpec: {path: /ready, period: 1.5s, port: '4191', timeout: 100000µs}}"},
+		"bounds of the period":       {linkgen, "{probeSpec: {period: 24h, timeout: 100ms}}"},
+		"bounds in bare seconds":     {linkgen, "{probeSpec: {period: '86400', timeout: '1'}}"},
+		"32 long IPv6 addresses":     {linkgen, "{gatewayAddress: '" + addresses(32) + "'}"},
+		"4096 characters":            {linkgen, "{gatewayAddress: '" + strings.Repeat("a.", 2047) + "ab'}"},
 		"several addresses":          {linkgen, "{gatewayAddress: '203.0.113.7, gw.example.com,2001:db8::1 ,A_b.example.,::ffff:203.0.113.8'}"},
+		"names, and a path":          {linkgen, "{targetClusterDomain: '', gatewayIdentity: ' a.b ', probeSpec: {path: '/a?b=%20#ü'}}"},
 		"empty gateway":              {linkgen, "{gatewayAddress: '', gatewayPort: '', probeSpec: {}}"},
 		"no probe":                   {linkgen, "{probeSpec: null}"},
 		"excluded keys":              {linkgen, "{excludedAnnotations: [a, b.example/*], excludedLabels: []}"},
@@ -116,12 +131,29 @@ func TestLinkRefused(t *testing.T) {
 		"address with scheme":        {"{gatewayAddress: 'https://gw'}", "spec.gatewayAddress"},
 		"name with port":             {"{gatewayAddress: 'gw.example:4143'}", "spec.gatewayAddress"},
 		"mistyped IP":                {"{gatewayAddress: 'gw.example, 203.0.113.777'}", "spec.gatewayAddress"},
+		"name that ends in a number": {"{gatewayAddress: 'gw.example, gw.7'}", "spec.gatewayAddress"},
+		"4097 characters":            {"{gatewayAddress: '" + strings.Repeat("a.", 2048) + "a'}", "spec.gatewayAddress"},
+		"domain":                     {"{targetClusterDomain: cluster_local}", "spec.targetClusterDomain"},
+		"namespace with a dot":       {"{targetClusterLinkerdNamespace: a.b}", "spec.targetClusterLinkerdNamespace"},
+		"Secret elsewhere":           {"{clusterCredentialsSecret: ns/name}", "spec.clusterCredentialsSecret"},
+		"identity":                   {"{gatewayIdentity: not a name}", "spec.gatewayIdentity"},
+		"path without a slash":       {"{probeSpec: {path: ready}}", "spec.probeSpec.path"},
+		"path with a space":          {"{probeSpec: {path: '/re ady'}}", "spec.probeSpec.path"},
+		"path of two lines":          {"{probeSpec: {path: \"/a\\nb\"}}", "spec.probeSpec.path"},
 		"probe port":                 {"{probeSpec: {port: '70000'}}", "spec.probeSpec.port"},
 		"probe port 0":               {"{probeSpec: {port: '0'}}", "spec.probeSpec.port"},
 		"period":                     {"{probeSpec: {period: 3 seconds}}", "spec.probeSpec.period"},
 		"negative period":            {"{probeSpec: {period: '-3s'}}", "spec.probeSpec.period"},
 		"period 0":                   {"{probeSpec: {period: 0s}}", "spec.probeSpec.period"},
 		"timeout":                    {"{probeSpec: {timeout: x}}", "spec.probeSpec.timeout"},
+		"period under the minimum":   {"{probeSpec: {period: 99ms}}", "spec.probeSpec.period"},
+		"period of 1ns":              {"{probeSpec: {period: 1ns}}", "spec.probeSpec.period"},
+		"period over the maximum":    {"{probeSpec: {period: 24h1s}}", "spec.probeSpec.period"},
+		"bare seconds over it":       {"{probeSpec: {period: '86401'}}", "spec.probeSpec.period"},
+		"period beyond all numbers":  {"{probeSpec: {period: '99999999999999999999999999999'}}", "spec.probeSpec.period"},
+		"hours beyond all numbers":   {"{probeSpec: {period: 9999999999999h}}", "spec.probeSpec.period"},
+		"timeout under the minimum":  {"{probeSpec: {timeout: 100µs}}", "spec.probeSpec.timeout"},
+		"timeout 0":                  {"{probeSpec: {timeout: '0'}}", "spec.probeSpec.timeout"},
 		"threshold":                  {"{probeSpec: {failureThreshold: '0'}}", "spec.probeSpec.failureThreshold"},
 		"LESSON-55: operator":        {"{selector: {matchExpressions: [{key: a, operator: Like}]}}", "spec.selector.matchExpressions[0].operator"},
 		"LESSON-55: discovery":       {"{remoteDiscoverySelector: {matchExpressions: [{key: a, operator: '='}]}}", "spec.remoteDiscoverySelector.matchExpressions[0].operator"},

@@ -1,10 +1,12 @@
 package controller
 
 import (
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
@@ -42,6 +44,7 @@ func TestDriftIsPutBack(t *testing.T) {
 		"hash removed":         service("web-east", func(s *corev1.Service) { delete(s.Annotations, v1alpha3.AnnotationAppliedHash) }),
 		"port renamed":         service("web-east", func(s *corev1.Service) { s.Spec.Ports[0].Name = "other" }),
 		"type changed":         service("web-east", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeNodePort }),
+		"selector added":       service("web-east", func(s *corev1.Service) { s.Spec.Selector = map[string]string{"app": "web"} }), // MIR-6
 		"mode label removed":   service("api-east", func(s *corev1.Service) { delete(s.Labels, v1alpha3.LabelRemoteDiscovery) }),
 		"gateway made unready": slice(throughV4, func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Conditions.Ready = new(false) }),
 		"gateway replaced":     slice(throughV4, func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Addresses = []string{"198.51.100.66"} }),
@@ -69,6 +72,44 @@ func TestDriftIsPutBack(t *testing.T) {
 	}
 }
 
+// MIR-6: a selector makes Kubernetes add this cluster's own pods to a mirror, and leave them there when it goes. They go with it.
+func TestSelectorOfAMirrorIsRemovedWithItsEndpoints(t *testing.T) {
+	clusters := rig.New(t, rig.ClusterOptions{Controllers: []string{rig.EndpointSliceController, rig.EndpointsController, rig.EndpointSliceMirroring, rig.ServiceAccountController}}, rig.ClusterOptions{})
+	p := newPair(t, clusters[0], clusters[1])
+	p.neverForbidden(t)
+	gateway(t, gatewayAddress)
+	p.export(t, "web", v1alpha3.ExportedGateway)
+	p.link(t, "east", throughGateway())
+	run := p.run(t)
+	rig.ExpectSlices(t, p.source, p.apps, "web-east", throughGatewayOnly)
+	web := rig.ExpectService(t, p.source, p.apps, "web-east")
+	run.stop(t)
+	p.localPod(t, "mine", "203.0.113.77")
+	rig.Update(t, p.source, p.service("web-east"), func(s *corev1.Service) { s.Spec.Selector = map[string]string{"app": "mine"} })
+	rig.ExpectSlices(t, p.source, p.apps, "web-east", rig.ReadyAddresses(gatewayIP, "203.0.113.77"))
+
+	p.run(t)
+	rig.ExpectService(t, p.source, p.apps, "web-east", rig.IsStill(web), isAsBefore(web))
+	rig.ExpectSlices(t, p.source, p.apps, "web-east", throughGatewayOnly)
+}
+
+// localPod is a ready pod of the source cluster, on a node of its own.
+func (p *pair) localPod(t *testing.T, app, ip string) {
+	t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.apps, Name: app, Labels: map[string]string{"app": app}},
+		Spec:       corev1.PodSpec{NodeName: app, Containers: []corev1.Container{{Name: "app", Image: "none"}}, AutomountServiceAccountToken: new(false)},
+	}
+	rig.Create(t, p.source, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: app}}, pod)
+	pod.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}},
+		Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+	}
+	if err := p.source.Client().Status().Update(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // isAsBefore wants of a mirror what we wrote of it.
 func isAsBefore(before *corev1.Service) func(*corev1.Service) error {
 	checks := []func(*corev1.Service) error{rig.HasPorts(portsOf(before)...)}
@@ -83,6 +124,9 @@ func isAsBefore(before *corev1.Service) func(*corev1.Service) error {
 			if err := check(svc); err != nil {
 				return err
 			}
+		}
+		if len(svc.Spec.Selector) > 0 {
+			return fmt.Errorf("it has the selector %v", svc.Spec.Selector)
 		}
 		return same("type", before.Spec.Type, svc.Spec.Type)
 	}

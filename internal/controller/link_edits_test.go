@@ -6,6 +6,7 @@ import (
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -133,4 +134,44 @@ func TestInvalidLinkIsDeletedWithItsMirrors(t *testing.T) {
 	rig.ExpectGone(t, p.source, linkNamed(key))
 	t.Logf("gone after %s", time.Since(start).Round(time.Millisecond))
 	p.expectMirrors(t, "east", 0)
+}
+
+// LESSON-3, LESSON-55: a value of one of our annotations that means nothing is told and takes nothing out of service,
+// also after a restart: readiness follows the gateway, and new services are mirrored.
+func TestAnnotationThatMeansNothingIsIgnored(t *testing.T) {
+	p := sharedPair(t)
+	g := gateway(t, gatewayAddress)
+	p.export(t, "web", v1alpha3.ExportedGateway)
+	key := p.link(t, "east", throughGateway())
+	first := p.run(t)
+	rig.ExpectSlices(t, p.source, p.apps, "web-east", rig.ReadyAddresses(gatewayIP))
+	rig.Update(t, p.source, linkNamed(key), func(l *v1alpha3.Link) {
+		metav1.SetMetaDataAnnotation(&l.ObjectMeta, v1alpha3.AnnotationReleaseMassDeletion, "now")
+	})
+	told := wanted{
+		kind: v1alpha3.ConditionReady, status: metav1.ConditionTrue, reason: v1alpha3.ReasonReady,
+		says: `metadata.annotations[linkspan.io/release-mass-deletion]: "now" must be an RFC 3339 time`,
+	}
+	expectLink(t, p.source, key, told)
+	first.stop(t)
+
+	p.run(t)
+	p.export(t, "api", v1alpha3.ExportedGateway)
+	rig.ExpectSlices(t, p.source, p.apps, "api-east", rig.ReadyAddresses(gatewayIP))
+	expectLink(t, p.source, key, told)
+	if err := g.Down(); err != nil {
+		t.Fatal(err)
+	}
+	rig.ExpectSlices(t, p.source, p.apps, "web-east", rig.UnreadyAddresses(gatewayIP))
+	if err := g.Up(); err != nil {
+		t.Fatal(err)
+	}
+	rig.ExpectSlices(t, p.source, p.apps, "web-east", rig.ReadyAddresses(gatewayIP))
+	rig.Update(t, p.source, linkNamed(key), func(l *v1alpha3.Link) { delete(l.Annotations, v1alpha3.AnnotationReleaseMassDeletion) })
+	rig.Expect(t, p.source, linkNamed(key), func(l *v1alpha3.Link) error {
+		if c := meta.FindStatusCondition(l.Status.Conditions, v1alpha3.ConditionReady); c.Message != "" {
+			return fmt.Errorf("Ready still says %q", c.Message)
+		}
+		return nil
+	})
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -34,7 +36,8 @@ func (p *pair) expectLeader(t *testing.T) {
 func TestStandbyTakesOver(t *testing.T) {
 	p := sharedPair(t)
 	p.export(t, "web", v1alpha3.ExportedRemoteDiscovery)
-	key := p.link(t, "east")
+	gateway(t, gatewayAddress)
+	key := p.link(t, "east", throughGateway())
 	leader := p.run(t, elected)
 	p.expectLeader(t)
 	p.expectMirrors(t, "east", 1)
@@ -42,7 +45,7 @@ func TestStandbyTakesOver(t *testing.T) {
 
 	q := p.replica(t)
 	mark, target := rig.Mark(t, q.source), rig.Mark(t, q.target)
-	q.run(t, elected)
+	standby := q.run(t, elected)
 	rig.ExpectSoon(t, func(context.Context) error {
 		return someRequests(q.target, target, rig.By(q.remote.Name), rig.Watches())
 	})
@@ -52,6 +55,11 @@ func TestStandbyTakesOver(t *testing.T) {
 	p.expectMirrors(t, "west", 2)
 	expectLink(t, p.source, late, isTrue(v1alpha3.ConditionReady, v1alpha3.ReasonReady))
 	rig.ExpectRequests(t, q.source, mark, nil, rig.By(q.controller.Name), rig.Writes(), notLease)
+	alive := prometheus.Labels{"target_cluster_name": "east"}
+	expectGauge(t, leader, "gateway_alive", alive, 1)
+	if n, err := testutil.GatherAndCount(standby.registry, "gateway_alive"); n != 0 || err != nil {
+		t.Errorf("a standby tells of gateways, %d series: what reads each pod would count them twice (%v)", n, err)
+	}
 
 	start := time.Now()
 	leader.stop(t)
@@ -60,6 +68,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	rig.ExpectService(t, p.source, p.apps, "new-east")
 	rig.ExpectGone(t, p.source, linkNamed(late))
 	p.expectMirrors(t, "west", 0)
+	expectGauge(t, standby, "gateway_alive", alive, 1)
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("the standby took over after %s", took)
 	}

@@ -135,7 +135,7 @@ Alerts and the dashboard use these of them:
 - ` + "`leader_election_master_status{name=\"linkspan-mirror\"}`" + `: 1 at the leader, 0 at standbys
 - ` + "`process_start_time_seconds`" + `, ` + "`process_cpu_seconds_total`" + ` and ` + "`process_resident_memory_bytes`" + `
 
-Standbys connect and probe as the leader does, and write nothing: join with the leader before you read a gauge.
+Standbys are connected as the leader is; they do not probe, and write nothing: join with the leader before you read a gauge.
 `
 
 const gatewayHeader = `

@@ -1,19 +1,26 @@
 package controller
 
 import (
+	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"github.com/linkspan/linkspan/pkg/mirror/plan"
 )
 
 // unbound are the options that are no flags, each for a reason.
 var unbound = map[string]string{
 	"Options.Registry":            "tests count series in a registry of their own",
+	"Options.Resolver":            "tests answer for names themselves",
 	"Options.Version":             "main gives it",
 	"Options.Mirror.OwnNamespace": "follows from --namespace",
+	"Options.Mirror.PodNamespace": "the pod knows it",
 }
 
 // style.md H9: an option that no flag sets is an option that nobody can use. This covers the options
@@ -97,6 +104,62 @@ func TestOptionsValidate(t *testing.T) {
 		}
 		if err == nil && (!o.LeaderElect || o.LeaseDuration != 15*time.Second || o.Mirror.OwnNamespace != "linkspan") {
 			t.Errorf("%s: in a cluster the options are %+v", name, o)
+		}
+	}
+}
+
+// A rate without a burst would get client-go's default of 10 at once, which is less than a second's worth of most rates.
+func TestRateLimits(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		qps       float32
+		burst     int
+		wantQPS   float32
+		wantBurst int
+	}{
+		"neither: no limit":             {0, 0, -1, 0},
+		"a burst without a rate":        {0, 5, -1, 0},
+		"a rate alone":                  {50, 0, 50, 100},
+		"a rate of less than one":       {0.1, 0, 0.1, 1},
+		"a rate beyond what a burst is": {1e30, 0, 1e30, math.MaxInt32},
+		"both":                          {50, 7, 50, 7},
+	} {
+		qps, burst := (&Options{QPS: c.qps, Burst: c.burst}).limits()
+		if qps != c.wantQPS || burst != c.wantBurst {
+			t.Errorf("%s: limits are %v and %d, want %v and %d", name, qps, burst, c.wantQPS, c.wantBurst)
+		}
+	}
+}
+
+// SEC-4: whoever may write Services in our own namespaces may stand in for the gateway and the egress. They are that of the
+// pod and that of the Links, which --namespace makes another one.
+func TestOurOwnNamespacesGetNoMirrors(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args      []string
+		inCluster bool
+		refused   []string
+	}{
+		"in a pod":                        {inCluster: true, refused: []string{"linkspan"}},
+		"Links of another namespace":      {args: []string{"--namespace=links"}, inCluster: true, refused: []string{"linkspan", "links"}},
+		"the pod's is allowed":            {args: []string{"--namespace=links", "--allow-namespaces=linkspan"}, inCluster: true, refused: []string{"links"}},
+		"in no pod":                       {refused: []string{"linkspan"}},
+		"in no pod, of another namespace": {args: []string{"--namespace=links"}, refused: []string{"links"}},
+	} {
+		var o Options
+		fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		o.Bind(fs, "linkspan", c.inCluster)
+		if err := errors.Join(fs.Parse(c.args), o.Validate()); err != nil {
+			t.Fatal(err)
+		}
+		var refused []string
+		for _, namespace := range []string{"linkspan", "links", "shop"} {
+			if !plan.NamespaceAllowed(o.Mirror.Policy(), namespace) {
+				refused = append(refused, namespace)
+			}
+		}
+		if diff := cmp.Diff(c.refused, refused); diff != "" {
+			t.Errorf("%s: namespaces without mirrors (-want +got):\n%s", name, diff)
 		}
 	}
 }

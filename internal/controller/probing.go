@@ -21,8 +21,12 @@ const probeCertificates = "probe_client"
 // probing makes what probes gateways: by HTTP and, where certificates are given, by a TLS handshake too.
 func probing(mgr ctrl.Manager, opts Options, log logr.Logger, changed func(link.Name)) (*probe.Gateways, error) {
 	metrics := probe.NewMetrics(opts.registry())
+	var options []probe.Option
+	if opts.Resolver != nil {
+		options = append(options, probe.WithResolver(opts.Resolver))
+	}
 	if !opts.ProbeCerts.Configured() {
-		return probe.NewGateways(opts.Probe, log, metrics, changed), nil
+		return probe.NewGateways(opts.Probe, log, metrics, changed, options...), nil
 	}
 	store := certs.NewStore(log.WithName("certs"), opts.ProbeCerts, certs.NewMetrics(opts.registry(), probeCertificates), time.Now)
 	if err := store.Load(); err != nil {
@@ -32,15 +36,16 @@ func probing(mgr ctrl.Manager, opts Options, log logr.Logger, changed func(link.
 	if err := mgr.Add(onAllReplicas(store.Start)); err != nil {
 		return nil, fmt.Errorf("reading the certificates for probing: %w", err)
 	}
-	return probe.NewGateways(opts.Probe, log, metrics, changed, probe.WithTLS(func(server string) (*tls.Config, error) {
+	options = append(options, probe.WithTLS(func(server string) (*tls.Config, error) {
 		if err := store.Ready(); err != nil {
 			return nil, err
 		}
 		return store.Client(server, wire.ALPN)
-	})), nil
+	}))
+	return probe.NewGateways(opts.Probe, log, metrics, changed, options...), nil
 }
 
-// onAllReplicas is a part that does not wait to become the leader: a standby probes as well.
+// onAllReplicas is a part that does not wait to become the leader, so that a new leader has what it needs.
 type onAllReplicas func(context.Context) error
 
 // Start implements manager.Runnable.

@@ -84,10 +84,7 @@ func newManager(cfg *rest.Config, opts Options, log logr.Logger, level http.Hand
 		return nil, nil, fmt.Errorf("registering types: %w", err)
 	}
 	cfg = rest.CopyConfig(cfg)
-	cfg.QPS, cfg.Burst = opts.QPS, opts.Burst
-	if opts.QPS == 0 {
-		cfg.QPS = -1
-	}
+	cfg.QPS, cfg.Burst = opts.limits()
 	renew := opts.LeaseDuration * 2 / 3
 	lock, err := leaseLock(cfg, opts, renew)
 	if err != nil {

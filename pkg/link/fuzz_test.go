@@ -91,7 +91,7 @@ func FuzzParseLink(f *testing.F) {
 			l.Spec.GatewayAddress, l.Spec.GatewayPort, l.Spec.GatewayIdentity = address, port, identity
 			l.Spec.ProbeSpec = v1alpha3.ProbeSpec{Path: path, Port: probePort, Period: period, Timeout: timeout, FailureThreshold: threshold}
 			l.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
-			l.Annotations = map[string]string{v1alpha3.AnnotationReleaseMassDeletion: value}
+			l.Annotations = map[string]string{v1alpha3.AnnotationReleaseMassDeletion: value, v1alpha3.AnnotationGatewayClients: key}
 		})
 		l, err := link.Parse(obj)
 		if l.Exported == nil || l.RemoteDiscovery == nil {
@@ -116,7 +116,7 @@ func FuzzParseLink(f *testing.F) {
 func checkGateway(t *testing.T, g *link.Gateway) {
 	t.Helper()
 	p := g.Probe
-	if len(g.Addresses) == 0 || g.Port == 0 || p.Port == 0 || p.Period <= 0 || p.Timeout <= 0 ||
+	if len(g.Addresses) == 0 || g.Port == 0 || p.Port == 0 || p.Period < link.MinProbePeriod || p.Timeout < link.MinProbePeriod ||
 		p.Timeout > p.Period || p.FailureThreshold < 1 || !strings.HasPrefix(p.Path, "/") {
 		t.Errorf("gateway that cannot work: %+v", *g)
 	}

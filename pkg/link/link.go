@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,19 @@ type Link struct {
 	ReleaseMassDeletion time.Time
 	// AcceptTarget is the identity of a new target that the operator accepts, or empty.
 	AcceptTarget string
+
+	// Ignored says of each annotation with a value that cannot be used why; it is as if it were absent.
+	Ignored []*InvalidError
+}
+
+// KeepClients takes over who dials the gateway from the value before, where what the Link says of it
+// now is ignored: a slip of the keyboard must not move traffic.
+func (l Link) KeepClients(before Link) Link {
+	field := annotationField(v1alpha3.AnnotationGatewayClients)
+	if slices.ContainsFunc(l.Ignored, func(e *InvalidError) bool { return e.Field == field }) {
+		l.GatewayClients = before.GatewayClients
+	}
+	return l
 }
 
 // Gateway is how to reach and probe the target's gateway.
@@ -80,9 +94,9 @@ type Probe struct {
 	// Path is the HTTP path, starting with '/'.
 	Path string
 	Port uint16
-	// Period is the time between two probes of an address, more than zero.
+	// Period is the time between two probes of an address, from MinProbePeriod to MaxProbePeriod.
 	Period time.Duration
-	// Timeout is for one probe, more than zero and at most Period.
+	// Timeout is for one probe, at least MinProbePeriod and at most Period.
 	Timeout time.Duration
 	// FailureThreshold is how many failures in a row mean dead, at least 1.
 	FailureThreshold int

@@ -16,18 +16,23 @@ import (
 // DefaultProbePort is used where a Link with a gateway names no probe port.
 const DefaultProbePort = 4191
 
-// MaxProbePeriod bounds periods and timeouts, so that a slip of the keyboard does not turn probing off.
-const MaxProbePeriod = 24 * time.Hour
+// MinProbePeriod and MaxProbePeriod bound periods and timeouts, so that a slip of the keyboard neither
+// floods a gateway with probes that cannot be answered in time, nor turns probing off.
+const (
+	MinProbePeriod = 100 * time.Millisecond
+	MaxProbePeriod = 24 * time.Hour
+)
 
 // Parse validates every field of a Link once. The error, if any, holds an InvalidError for each field
-// that cannot work, in the order of the spec.
+// that cannot work, in the order of the spec. Annotations pass the API server unchecked, so a value of
+// one that cannot be used refuses nothing: it is in Ignored.
 //
 // With an error the Link returned is good for its identity only: Name, Namespace, UID, Generation,
-// Deleting, and Cluster where that field is valid. Its selectors select nothing.
+// Deleting, Ignored, and Cluster where that field is valid. Its selectors select nothing.
 func Parse(obj *v1alpha3.Link) (Link, error) {
 	id := identity(obj)
 	l := id
-	var ps problems
+	var ps, ignored problems
 	spec := obj.Spec
 
 	l.Cluster = parseCluster(spec.TargetClusterName, &ps)
@@ -36,7 +41,7 @@ func Parse(obj *v1alpha3.Link) (Link, error) {
 	l.ControlPlaneNamespace = parseNamespace(spec.TargetClusterLinkerdNamespace, &ps)
 	l.CredentialsSecret = parseSecretName(spec.ClusterCredentialsSecret, &ps)
 	l.Gateway = parseGateway(spec, &ps)
-	l.GatewayClients = parseClients(obj.Annotations, &ps)
+	l.GatewayClients = parseClients(obj.Annotations, &ignored)
 	l.Exported = parseSelector("spec.selector", spec.Selector, &ps)
 	l.RemoteDiscovery = parseSelector("spec.remoteDiscoverySelector", spec.RemoteDiscoverySelector, &ps)
 	// Federated services have no value of their own yet, but a selector that cannot work is said now.
@@ -45,8 +50,9 @@ func Parse(obj *v1alpha3.Link) (Link, error) {
 	l.ExcludedLabels = NewKeyFilter(spec.ExcludedLabels)
 
 	l.InsecureSkipTLSVerify = obj.Annotations[v1alpha3.AnnotationInsecureSkipTLSVerify] == "true"
-	l.ReleaseMassDeletion = parseRelease(obj.Annotations, &ps)
+	l.ReleaseMassDeletion = parseRelease(obj.Annotations, &ignored)
 	l.AcceptTarget = strings.TrimSpace(obj.Annotations[v1alpha3.AnnotationAcceptTarget])
+	l.Ignored, id.Ignored = ignored, ignored
 
 	if err := ps.err(); err != nil {
 		return id, err
@@ -129,6 +135,8 @@ func parseSelector(field string, s *metav1.LabelSelector, ps *problems) labels.S
 	return selector
 }
 
+func annotationField(key string) string { return "metadata.annotations[" + key + "]" }
+
 func parseRelease(annotations map[string]string, ps *problems) time.Time {
 	value := strings.TrimSpace(annotations[v1alpha3.AnnotationReleaseMassDeletion])
 	if value == "" {
@@ -136,7 +144,7 @@ func parseRelease(annotations map[string]string, ps *problems) time.Time {
 	}
 	t, err := time.Parse(time.RFC3339, value)
 	if err != nil {
-		ps.addValue("metadata.annotations["+v1alpha3.AnnotationReleaseMassDeletion+"]", value,
+		ps.addValue(annotationField(v1alpha3.AnnotationReleaseMassDeletion), value,
 			"must be an RFC 3339 time such as 2026-01-31T12:00:00Z")
 		return time.Time{}
 	}
@@ -150,8 +158,8 @@ func parseClients(annotations map[string]string, ps *problems) Clients {
 	case ClientsUnset, ClientsMesh, ClientsEgress:
 		return clients
 	default:
-		ps.addValue("metadata.annotations["+v1alpha3.AnnotationGatewayClients+"]", value,
-			"must be "+v1alpha3.GatewayClientsMesh+" or "+v1alpha3.GatewayClientsEgress+"; without the annotation --gateway-clients of the controller decides")
+		ps.addValue(annotationField(v1alpha3.AnnotationGatewayClients), value,
+			"must be "+v1alpha3.GatewayClientsMesh+" or "+v1alpha3.GatewayClientsEgress+"; until then the last such value counts that the controller has read since it started, else its --gateway-clients")
 		return ClientsUnset
 	}
 }

@@ -45,8 +45,8 @@ func parseDuration(field, value string, def time.Duration, ps *problems) time.Du
 		return def
 	}
 	d, ok := ParsePeriod(value)
-	if !ok || d <= 0 || d > MaxProbePeriod {
-		ps.addValue(field, value, "must be a duration such as "+def.String()+" or bare seconds, more than zero and at most "+MaxProbePeriod.String())
+	if !ok || d < MinProbePeriod || d > MaxProbePeriod {
+		ps.addValue(field, value, "must be a duration such as "+def.String()+" or bare seconds, at least "+MinProbePeriod.String()+" and at most "+MaxProbePeriod.String())
 		return def
 	}
 	return d

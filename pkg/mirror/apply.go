@@ -33,7 +33,7 @@ var errFull = errors.New("the limit of mirrors is reached")
 // error: whatever was done stays right, and the next pass starts from there.
 func (r *Reconciler) apply(ctx context.Context, k Key, p plan.Plan, mirror types.NamespacedName) (writes int, err error) {
 	steps := []func(context.Context, Key, plan.Plan, types.NamespacedName) (int, error){
-		r.applyNamespace, r.applyAdoption, r.deleteEndpoints, r.applyService, r.applySlices, r.deleteSlices, r.deleteService,
+		r.applyNamespace, r.applyAdoption, r.deleteEndpoints, r.removeSelector, r.deleteSelected, r.applyService, r.applySlices, r.deleteSlices, r.deleteService,
 	}
 	for _, step := range steps {
 		n, err := step(ctx, k, p, mirror)

@@ -34,7 +34,7 @@ type Options struct {
 	MassDeletionHold time.Duration
 	// GatewayClients says who dials the gateways of Links that do not say so themselves: auto, mesh or egress.
 	GatewayClients string
-	// EgressService is the name, in our own namespace, of the Service whose slices list the pods of our egress.
+	// EgressService is the name, in the Links' namespace, of the Service whose slices list the pods of our egress.
 	EgressService string
 	// EgressPorts are the ports that the egress listens on, such as 20000-59999.
 	EgressPorts string
@@ -42,8 +42,10 @@ type Options struct {
 	MaxEgressPorts int
 	// EgressPortHold is how long a port of the egress rests before another mirror may have it.
 	EgressPortHold time.Duration
-	// OwnNamespace is where the controller runs; set by the caller, not by a flag.
+	// OwnNamespace is that of the Links and PodNamespace that of our pod, empty where we run in none. The
+	// caller sets them, no flag does.
 	OwnNamespace string
+	PodNamespace string
 
 	networks []netip.Prefix
 	ports    ports.Range
@@ -133,8 +135,12 @@ func (o *Options) validateEgress() error {
 
 // Policy is what the options mean for a plan.
 func (o Options) Policy() plan.Policy {
+	own := []string{o.OwnNamespace}
+	if o.PodNamespace != "" && o.PodNamespace != o.OwnNamespace {
+		own = append(own, o.PodNamespace)
+	}
 	return plan.Policy{
-		CreateNamespaces: o.CreateNamespaces, OwnNamespace: o.OwnNamespace, AllowedNamespaces: o.AllowedNamespaces, ImportNamespaces: o.ImportNamespaces,
+		CreateNamespaces: o.CreateNamespaces, OwnNamespaces: own, AllowedNamespaces: o.AllowedNamespaces, ImportNamespaces: o.ImportNamespaces,
 		MaxMirrors: o.MaxMirrors, MaxEndpoints: o.MaxEndpoints, LocalNetworks: o.networks,
 	}
 }

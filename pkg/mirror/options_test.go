@@ -76,7 +76,7 @@ func TestOptionsPolicy(t *testing.T) {
 		}
 	}
 	want := plan.Policy{
-		CreateNamespaces: true, OwnNamespace: "linkspan", AllowedNamespaces: []string{"kube-public"},
+		CreateNamespaces: true, OwnNamespaces: []string{"linkspan"}, AllowedNamespaces: []string{"kube-public"},
 		MaxMirrors: 10_000, MaxEndpoints: 5_000, LocalNetworks: []netip.Prefix{netip.MustParsePrefix("10.42.0.0/16")},
 	}
 	if diff := cmp.Diff(want, o.Policy(), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {

@@ -18,7 +18,42 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/mirror/plan"
 )
+
+// removeSelector takes off a mirror the selector that somebody gave it. Another's field is out of reach of an apply.
+func (r *Reconciler) removeSelector(ctx context.Context, k Key, p plan.Plan, mirror types.NamespacedName) (int, error) {
+	if p.Unselect == nil {
+		return 0, nil
+	}
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": "/metadata/uid", "value": p.Unselect.UID},
+		{"op": "remove", "path": "/spec/selector"},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("encoding the removal of a selector: %w", err)
+	}
+	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: mirror.Namespace, Name: mirror.Name}}
+	if err := r.client.Patch(ctx, svc, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(v1alpha3.FieldManager)); err != nil {
+		return 0, fmt.Errorf("removing the selector of service %s: %w", mirror, err)
+	}
+	r.writes.wrote(mirror, object{serviceKind, mirror}, svc.ResourceVersion)
+	r.log.Info("Removed the selector that somebody gave a mirror", "link", k.Link, "mirror", mirror.String())
+	return 1, nil
+}
+
+// deleteSelected deletes the Endpoints that Kubernetes made by that selector.
+func (r *Reconciler) deleteSelected(ctx context.Context, _ Key, p plan.Plan, _ types.NamespacedName) (int, error) {
+	if p.DeleteEndpoints == nil {
+		return 0, nil
+	}
+	meta := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: p.DeleteEndpoints.Namespace, Name: p.DeleteEndpoints.Name}}
+	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Endpoints"))
+	if err := r.deleteExactly(ctx, meta, *p.DeleteEndpoints); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
 
 // refusesPorts says whether the API server refused an object because of its ports.
 func refusesPorts(err error) bool {

@@ -152,9 +152,9 @@ func (gw *gateway) resolved() bool {
 	return true
 }
 
-// verdict is Alive if any address is, Dead if it is known that none is, and else Unknown.
+// verdict is Alive if any address is, Dead if there are some and it is known that none is alive, and else Unknown.
 func (gw *gateway) verdict() State {
-	unknown := !gw.resolved()
+	unknown := !gw.resolved() || len(gw.targets) == 0
 	for _, t := range gw.targets {
 		switch t.machine.State {
 		case Alive:

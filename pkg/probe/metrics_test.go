@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -97,6 +98,24 @@ func TestAliveIsAbsentWhileANameIsUnresolved(t *testing.T) {
 		b.advance(1)
 		if got := b.value("gateway_alive", map[string]string{"target_cluster_name": "east"}); got != 0 {
 			t.Errorf("gateway_alive = %v, want 0", got)
+		}
+	})
+}
+
+// LESSON-3: a name that cannot be resolved at the start leaves nothing to probe, and so nothing to call dead.
+func TestAliveIsAbsentWhileNothingCanBeProbed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		b.dns.fails("gw.example.com", errors.New("no answer"))
+		b.net.set("192.0.2.1:4191", alive)
+		b.g.Set(testLink("gw.example.com"))
+		b.advance(10 * period)
+		if n := b.series("gateway_alive"); n != 0 {
+			t.Errorf("gateway_alive is there although no address is known")
+		}
+		b.dns.gives("gw.example.com", "192.0.2.1")
+		b.advance(time.Minute)
+		if got := b.value("gateway_alive", map[string]string{"target_cluster_name": "east"}); got != 1 {
+			t.Errorf("gateway_alive = %v, want 1", got)
 		}
 	})
 }

@@ -38,17 +38,17 @@ type Connection struct {
 	changed func(key ServiceKey, initial bool)
 	live    atomic.Bool
 
-	services []*feed
-	slices   []*feed
-	manual   *manualSlices
-	end      context.CancelFunc
+	services, slices []*feed
+	manual           *manualSlices
+	end              context.CancelFunc
 
 	// problems carries refusals that end the connection, relisted that a fresh list lacked objects.
 	problems chan *Failure
 	relisted chan struct{}
 
 	mu      sync.Mutex
-	deleted map[ServiceKey]struct{} // seen to be deleted, and not seen since
+	deleted map[ServiceKey]struct{}                     // seen to be deleted, and not seen since
+	leaving map[ServiceKey][]*discoveryv1.EndpointSlice // which one of several watches lost a moment ago, oldest first
 }
 
 // connect builds a connection. The end of ctx ends the building; the connection lives until stop or the end of life.
@@ -58,8 +58,8 @@ func connect(ctx, life context.Context, t Target, userAgent string, check func(c
 		return nil, &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err, Permanent: true}
 	}
 	c := &Connection{
-		target: t, client: client, changed: changed,
-		problems: make(chan *Failure, 1), relisted: make(chan struct{}, 1), deleted: map[ServiceKey]struct{}{},
+		target: t, client: client, changed: changed, problems: make(chan *Failure, 1), relisted: make(chan struct{}, 1),
+		deleted: map[ServiceKey]struct{}{}, leaving: map[ServiceKey][]*discoveryv1.EndpointSlice{},
 	}
 	if c.uid, err = c.reach(ctx, check); err != nil {
 		client.transport.CloseIdleConnections()
@@ -88,13 +88,12 @@ func (c *Connection) reach(ctx context.Context, check func(context.Context, type
 // rules do not permit that: then the identity is unknown and only the checks that need it are left out.
 func (c *Connection) identity(ctx context.Context) (types.UID, error) {
 	ns, err := c.client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
-	if apierrors.IsForbidden(err) {
+	switch {
+	case apierrors.IsForbidden(err):
 		return "", nil
-	}
-	if err != nil {
+	case err != nil:
 		return "", err
-	}
-	if !legalUID(string(ns.UID)) {
+	case !legalUID(string(ns.UID)):
 		return "", errors.New("the UID of the target's namespace kube-system is none")
 	}
 	return ns.UID, nil
@@ -105,7 +104,7 @@ func (c *Connection) sync(ctx, life context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	serviceHandler := feedHandler{changed: c.serviceChanged, deleted: c.serviceDeleted, failed: c.watchFailed}
-	sliceHandler := feedHandler{changed: c.sliceChanged, deleted: func(o any, _ bool) { c.sliceChanged(o, false) }, failed: c.watchFailed}
+	sliceHandler := feedHandler{changed: c.sliceChanged, deleted: c.sliceDeleted, failed: c.watchFailed}
 	c.manual = newManualSlices(c.client, sliceHandler)
 	for _, s := range watchSelectors(c.target.Link.Exported, c.target.Link.RemoteDiscovery) {
 		services, err := newServiceFeed(c.client, s, serviceHandler)
@@ -197,45 +196,32 @@ func (c *Connection) stop() {
 // watchFailed hears each failed list or watch. Refusals end the connection; the watches retry
 // everything else by themselves, and health counts how long that goes on.
 func (c *Connection) watchFailed(err error) {
-	if !apierrors.IsForbidden(err) && !apierrors.IsUnauthorized(err) {
-		return
-	}
-	select {
-	case c.problems <- classify("watching "+c.target.Credentials.Server, err):
-	default:
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		select {
+		case c.problems <- classify("watching "+c.target.Credentials.Server, err):
+		default:
+		}
 	}
 }
 
 func (c *Connection) serviceChanged(obj any, initial bool) {
-	svc, ok := obj.(*corev1.Service)
-	if !ok {
-		return
+	if key, ok := keyOf(obj); ok {
+		c.note(key, false)
+		c.tell(key, initial)
 	}
-	key := ServiceKey{svc.Namespace, svc.Name}
-	if !key.legal() {
-		return
-	}
-	c.note(key, false)
-	c.tell(key, initial)
 }
 
 func (c *Connection) serviceDeleted(obj any, missing bool) {
-	svc, ok := obj.(*corev1.Service)
-	if !ok {
-		return
-	}
-	key := ServiceKey{svc.Namespace, svc.Name}
-	if !key.legal() {
-		return
-	}
-	if missing {
-		select {
-		case c.relisted <- struct{}{}:
-		default:
+	if key, ok := keyOf(obj); ok {
+		if missing {
+			select {
+			case c.relisted <- struct{}{}:
+			default:
+			}
 		}
+		c.note(key, !missing)
+		c.tell(key, false)
 	}
-	c.note(key, !missing)
-	c.tell(key, false)
 }
 
 // note keeps what follows from the present state of a service; seenToGo says that a watch saw it go.
@@ -257,14 +243,43 @@ func (c *Connection) note(key ServiceKey, seenToGo bool) {
 	}
 }
 
-func (c *Connection) sliceChanged(obj any, initial bool) {
-	slice, ok := obj.(*discoveryv1.EndpointSlice)
-	if !ok {
-		return
+// keyOf is the Service that an object is or belongs to; a target can send anything.
+func keyOf(obj any) (key ServiceKey, ok bool) {
+	switch o := obj.(type) {
+	case *corev1.Service:
+		key = ServiceKey{o.Namespace, o.Name}
+	case *discoveryv1.EndpointSlice:
+		key = ServiceKey{o.Namespace, o.Labels[discoveryv1.LabelServiceName]}
 	}
-	if key := (ServiceKey{slice.Namespace, slice.Labels[discoveryv1.LabelServiceName]}); key.legal() {
+	return key, key.legal()
+}
+
+func (c *Connection) sliceChanged(obj any, initial bool) {
+	if key, ok := keyOf(obj); ok {
 		c.tell(key, initial)
 	}
+}
+
+// sliceDeleted lets a slice that one of several watches lost count for a while: of two, one can lose a slice that moves
+// between them before the other finds it, and a pass in between must not take its endpoints away (MIR-12).
+func (c *Connection) sliceDeleted(obj any, _ bool) {
+	slice, isSlice := obj.(*discoveryv1.EndpointSlice)
+	key, ok := keyOf(obj)
+	if len(c.slices) < 2 || !ok || !isSlice {
+		c.sliceChanged(obj, false)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving[key] = append(c.leaving[key], slice)
+	time.AfterFunc(settle, func() {
+		c.mu.Lock()
+		if c.leaving[key] = c.leaving[key][1:]; len(c.leaving[key]) == 0 {
+			delete(c.leaving, key)
+		}
+		c.mu.Unlock()
+		c.tell(key, false)
+	})
 }
 
 func (c *Connection) tell(key ServiceKey, initial bool) {
@@ -276,10 +291,9 @@ func (c *Connection) tell(key ServiceKey, initial bool) {
 // service returns the exported Service, or nil.
 func (c *Connection) service(key ServiceKey) *corev1.Service {
 	for _, f := range c.services {
-		if obj, ok, err := f.informer.GetStore().GetByKey(key.Namespace + "/" + key.Name); err == nil && ok {
-			if svc := c.exported(obj); svc != nil {
-				return svc
-			}
+		obj, ok, err := f.informer.GetStore().GetByKey(key.Namespace + "/" + key.Name)
+		if svc := c.exported(obj); err == nil && ok && svc != nil {
+			return svc
 		}
 	}
 	return nil
@@ -296,7 +310,7 @@ func (c *Connection) exported(obj any) *corev1.Service {
 
 // slicesOf returns the slices of a service, each once, whichever watches saw it.
 func (c *Connection) slicesOf(key ServiceKey) ([]*discoveryv1.EndpointSlice, error) {
-	seen := map[string]*discoveryv1.EndpointSlice{}
+	found := map[string]*discoveryv1.EndpointSlice{}
 	indexers := make([]cache.Indexer, 0, len(c.slices)+1)
 	for _, f := range c.slices {
 		indexers = append(indexers, f.informer.GetIndexer())
@@ -311,11 +325,18 @@ func (c *Connection) slicesOf(key ServiceKey) ([]*discoveryv1.EndpointSlice, err
 		}
 		for _, obj := range objs {
 			if slice, ok := obj.(*discoveryv1.EndpointSlice); ok && legalSliceName(slice.Name) {
-				seen[slice.Name] = slice
+				found[slice.Name] = slice
 			}
 		}
 	}
-	return sortedByName(seen), nil
+	c.mu.Lock() // last, so that one that leaves a watch meanwhile is not missed
+	defer c.mu.Unlock()
+	for _, slice := range slices.Backward(c.leaving[key]) {
+		if found[slice.Name] == nil && legalSliceName(slice.Name) {
+			found[slice.Name] = slice
+		}
+	}
+	return sortedByName(found), nil
 }
 
 // keys lists every exported service that the connection knows.
@@ -372,10 +393,7 @@ func (c *Connection) recheck(ctx context.Context) error {
 	case uid == "":
 		return &Failure{Reason: v1alpha3.ReasonForbidden, Err: errors.New("namespace kube-system may not be read any more")}
 	case uid != c.uid:
-		return &Failure{
-			Reason: v1alpha3.ReasonTargetChanged,
-			Err:    errors.New("another cluster now answers at " + c.target.Credentials.Server),
-		}
+		return &Failure{Reason: v1alpha3.ReasonTargetChanged, Err: errors.New("another cluster now answers at " + c.target.Credentials.Server)}
 	default:
 		return nil
 	}

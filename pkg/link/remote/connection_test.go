@@ -44,7 +44,8 @@ func newBench(t *testing.T) *bench {
 	tg.Link.Exported, tg.Link.RemoteDiscovery = parsed(t, "export"), parsed(t, "direct=yes")
 	client := &remoteClient{health: newHealth(nil)}
 	b.Connection = &Connection{
-		target: tg, client: client, problems: make(chan *Failure, 1), relisted: make(chan struct{}, 1), deleted: map[ServiceKey]struct{}{},
+		target: tg, client: client, problems: make(chan *Failure, 1), relisted: make(chan struct{}, 1),
+		deleted: map[ServiceKey]struct{}{}, leaving: map[ServiceKey][]*discoveryv1.EndpointSlice{},
 		services: []*feed{
 			{informer: cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.Service{}, 0, nil)},
 			{informer: cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.Service{}, 0, nil)},
@@ -82,6 +83,22 @@ func (b *bench) remove(t *testing.T, f *feed, obj any) {
 	if err := f.informer.GetStore().Delete(obj); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// addressesOf are those of a service's slices.
+func (b *bench) addressesOf(t *testing.T, key ServiceKey) []string {
+	t.Helper()
+	list, err := b.slicesOf(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var addresses []string
+	for _, slice := range list {
+		for _, e := range slice.Endpoints {
+			addresses = append(addresses, e.Addresses...)
+		}
+	}
+	return addresses
 }
 
 func service(namespace, name string, labels map[string]string) *corev1.Service {
@@ -122,6 +139,81 @@ func TestServiceThatMovesBetweenWatches(t *testing.T) {
 		if _, wanted := b.manual.picks().services[key]; wanted || !b.sawDeletion(key) {
 			t.Errorf("%s: it is gone and still wanted, or not seen to go", name)
 		}
+	}
+}
+
+// MIR-12: a slice that moves from one watch to another is there all the time, whichever watch speaks first. One that goes
+// for good does so a moment later, and is told of then.
+func TestSliceThatMovesBetweenWatches(t *testing.T) {
+	t.Parallel()
+	key := ServiceKey{"shop", "web"}
+	labelled := func(label, address string) *discoveryv1.EndpointSlice {
+		return &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-1", Labels: map[string]string{label: "yes", discoveryv1.LabelServiceName: "web"}},
+			Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{address}}},
+		}
+	}
+	before, after := labelled("export", "192.0.2.1"), labelled("direct", "192.0.2.2")
+	for name, addedFirst := range map[string]bool{"the other watch first": true, "the old watch first": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.slices = append(b.slices, stored(&discoveryv1.EndpointSlice{}))
+				b.put(t, b.slices[0], before)
+				b.sliceChanged(before, true)
+				move := []func(){
+					func() { b.put(t, b.slices[1], after); b.sliceChanged(after, false) },
+					func() { b.remove(t, b.slices[0], before); b.sliceDeleted(before, false) },
+				}
+				if !addedFirst {
+					slices.Reverse(move)
+				}
+				for i, step := range move {
+					step()
+					if addresses := b.addressesOf(t, key); len(addresses) != 1 {
+						t.Errorf("after step %d it has %v, want one address", i+1, addresses)
+					}
+				}
+				time.Sleep(2 * settle) //nolint:forbidigo // moves the bubble's clock
+				synctest.Wait()
+				if diff := cmp.Diff([]string{"192.0.2.2"}, b.addressesOf(t, key)); diff != "" {
+					t.Errorf("after the move (-want +got):\n%s", diff)
+				}
+
+				b.takeTold()
+				b.remove(t, b.slices[1], after)
+				b.sliceDeleted(after, false)
+				if told := b.takeTold(); len(told) > 0 {
+					t.Errorf("told of %v, before the other watch had its say", told)
+				}
+				time.Sleep(2 * settle) //nolint:forbidigo // moves the bubble's clock
+				synctest.Wait()
+				if told, addresses := b.takeTold(), b.addressesOf(t, key); len(told) != 1 || len(addresses) > 0 {
+					t.Errorf("it is gone: told of %v, and it has %v", told, addresses)
+				}
+				if len(b.leaving) > 0 {
+					t.Errorf("remembered for ever: %v", b.leaving)
+				}
+			})
+		})
+	}
+}
+
+// With one watch nothing moves, so nothing is waited for.
+func TestSliceThatGoesFromTheOnlyWatch(t *testing.T) {
+	t.Parallel()
+	key := ServiceKey{"shop", "web"}
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-1", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}},
+		Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.1"}}},
+	}
+	b := newBench(t)
+	b.put(t, b.slices[0], slice)
+	b.remove(t, b.slices[0], slice)
+	b.sliceDeleted(slice, false)
+	if told, addresses := b.takeTold(), b.addressesOf(t, key); len(told) != 1 || len(addresses) > 0 {
+		t.Errorf("told of %v, and it has %v", told, addresses)
 	}
 }
 

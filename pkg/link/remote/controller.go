@@ -176,7 +176,7 @@ func (c *Controller) Reconcile(ctx context.Context, req reconcile.Request) (reco
 
 // accept says whether the Link may be used as it stands.
 func (c *Controller) accept(ctx context.Context, obj *v1alpha3.Link) (link.Link, *Failure, error) {
-	parsed, invalid := link.Parse(obj)
+	parsed, invalid := c.Links.parse(obj)
 	// Of a Link that is going only the cluster's name matters, and that it is not another Link's.
 	if invalid != nil && (!parsed.Deleting || parsed.Cluster == "") {
 		return parsed, &Failure{Reason: v1alpha3.ReasonInvalidLink, Err: invalid}, nil
@@ -216,7 +216,7 @@ func (c *Controller) record(name link.Name, parsed link.Link, refusal *Failure) 
 		case refusal.Reason == v1alpha3.ReasonDuplicateCluster:
 			changed, e.usable = e.usable, false
 		}
-		e.refusal = refusal
+		e.refusal, e.ignored = refusal, parsed.Ignored
 	})
 	return changed
 }
@@ -239,8 +239,8 @@ func (c *Controller) connect(ctx context.Context, name link.Name, obj *v1alpha3.
 		return err
 	}
 	expiry, _ := creds.Expiry()
-	c.Links.update(name, func(e *entry) { e.credentials = credentials{failure: failure, expiry: expiry} })
-	c.Metrics.credentials(name, l.Cluster, failure, expiry)
+	newFault := c.Links.setCredentials(name, credentials{failure: failure, fingerprint: fingerprint, expiry: expiry})
+	c.Metrics.credentials(name, l.Cluster, failure, newFault, expiry)
 	if failure != nil {
 		return nil
 	}
@@ -270,7 +270,7 @@ func (c *Controller) credentials(ctx context.Context, l link.Link) (link.Credent
 	creds, err := link.ParseKubeconfig(data, link.KubeconfigOptions{AllowInsecure: l.InsecureSkipTLSVerify})
 	if err != nil {
 		err := fmt.Errorf("secret %s/%s: %w", l.Namespace, l.CredentialsSecret, err)
-		return link.Credentials{}, "", &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err}, nil
+		return link.Credentials{}, link.Fingerprint(data), &Failure{Reason: v1alpha3.ReasonCredentialsInvalid, Err: err}, nil
 	}
 	return creds, link.Fingerprint(data), nil, nil
 }

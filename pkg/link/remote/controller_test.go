@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,16 +24,18 @@ import (
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
-// linkCache is the cache as far as the Controller sees it: Links, and no Secret.
+// linkCache is the cache as far as the Controller sees it: Links, and one Secret or an error in its place.
 type linkCache struct {
 	client.Client
-	links   map[string]*v1alpha3.Link
-	secrets error
+	links      map[string]*v1alpha3.Link
+	secrets    error
+	kubeconfig []byte
 }
 
 // Get implements client.Client.
 func (c *linkCache) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
-	if _, ok := obj.(*corev1.Secret); ok {
+	if secret, ok := obj.(*corev1.Secret); ok {
+		secret.Data = map[string][]byte{v1alpha3.SecretKeyKubeconfig: c.kubeconfig}
 		return c.secrets
 	}
 	l, ok := c.links[key.Name]
@@ -261,6 +264,65 @@ func TestOwn(t *testing.T) {
 	} {
 		if got := ownSlices([]discoveryv1.EndpointSlice{{ObjectMeta: c.meta}}, l); got != c.want {
 			t.Errorf("slice, %s: own is %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// LESSON-59: a Secret that stays bad is one error, however often its Link is looked at; another bad one is another.
+func TestCredentialErrorsCountChanges(t *testing.T) {
+	t.Parallel()
+	c := newControlled(linkTo("east", "east", 100))
+	expect := func(what, reason string, want float64) {
+		t.Helper()
+		for range 3 {
+			if err := c.reconcile(t, "east"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := testutil.ToFloat64(c.Metrics.credentialErrors.WithLabelValues("east", reason)); got != want {
+			t.Errorf("%s: %v errors with reason %s are counted, want %v", what, got, reason, want)
+		}
+	}
+	use := func(kubeconfig string) { c.cache.kubeconfig, c.cache.secrets = []byte(kubeconfig), nil }
+	expect("no Secret", v1alpha3.ReasonCredentialsMissing, 1)
+	use("{")
+	expect("a bad one", v1alpha3.ReasonCredentialsInvalid, 1)
+	use("[")
+	expect("another bad one", v1alpha3.ReasonCredentialsInvalid, 2)
+	good := `{current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],
+clusters: [{name: c, cluster: {server: "https://192.0.2.1"}}], users: [{name: u, user: {token: t}}]}`
+	use(good)
+	expect("a good one", v1alpha3.ReasonCredentialsInvalid, 2)
+	if e, _ := c.Links.entry("east"); e.credentials.failure != nil {
+		t.Fatalf("a kubeconfig that should be good is refused: %v", e.credentials.failure)
+	}
+	use("[")
+	expect("a bad one once more", v1alpha3.ReasonCredentialsInvalid, 3)
+}
+
+// LESSON-55: a slip in who dials the gateway moves no traffic; a new Link of the same name has nothing to keep.
+func TestClientsAreKeptOfTheSameLinkOnly(t *testing.T) {
+	t.Parallel()
+	east := linkTo("east", "east", 100)
+	c := newControlled(east)
+	for _, step := range []struct {
+		uid   types.UID
+		value string
+		want  link.Clients
+	}{
+		{"first", "egress", link.ClientsEgress},
+		{"first", "meshed", link.ClientsEgress},
+		{"first", "", link.ClientsUnset},
+		{"first", "meshed", link.ClientsUnset},
+		{"first", "mesh", link.ClientsMesh},
+		{"second", "meshed", link.ClientsUnset},
+	} {
+		east.UID, east.Annotations = step.uid, map[string]string{v1alpha3.AnnotationGatewayClients: step.value}
+		if err := c.reconcile(t, "east"); err != nil {
+			t.Fatal(err)
+		}
+		if l, ok := c.Links.Get("east"); !ok || l.GatewayClients != step.want {
+			t.Errorf("Link %s with %q has clients %q (in use: %v), want %q", step.uid, step.value, l.GatewayClients, ok, step.want)
 		}
 	}
 }

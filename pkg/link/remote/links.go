@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
@@ -23,14 +24,25 @@ type entry struct {
 	usable bool
 	// refusal is why the Link as it stands now is not used, or nil.
 	refusal *Failure
+	// ignored are the annotations of the Link as it stands now that have no effect.
+	ignored []*link.InvalidError
 	// credentials is what the Secret is like.
 	credentials credentials
 }
 
 // credentials is the state of a credentials Secret.
 type credentials struct {
-	failure *Failure // nil when the Secret holds a kubeconfig that may be used
-	expiry  time.Time
+	failure     *Failure // nil when the Secret holds a kubeconfig that may be used
+	fingerprint string   // of the kubeconfig, usable or not; empty without one
+	expiry      time.Time
+}
+
+// newFault says whether something is wrong with the credentials that was not wrong with those before.
+func (c credentials) newFault(before credentials) bool {
+	if c.failure == nil {
+		return false
+	}
+	return before.failure == nil || c.fingerprint != before.fingerprint || c.failure.Error() != before.failure.Error()
 }
 
 // NewLinks makes an empty set.
@@ -89,6 +101,24 @@ func (l *Links) update(name link.Name, change func(*entry)) {
 	e := l.entries[name]
 	change(&e)
 	l.entries[name] = e
+}
+
+// parse reads a Link, in the light of the last valid value of the same object.
+func (l *Links) parse(obj *v1alpha3.Link) (link.Link, error) {
+	parsed, err := link.Parse(obj)
+	if e, _ := l.entry(parsed.Name); err == nil && e.link.UID == parsed.UID {
+		parsed = parsed.KeepClients(e.link)
+	}
+	return parsed, err //nolint:wrapcheck // the text is for the Link's condition
+}
+
+// setCredentials keeps what a Link's Secret is like, and says whether a new fault was found.
+func (l *Links) setCredentials(name link.Name, c credentials) (newFault bool) {
+	l.update(name, func(e *entry) {
+		newFault = c.newFault(e.credentials)
+		e.credentials = c
+	})
+	return newFault
 }
 
 func (l *Links) remove(name link.Name) {

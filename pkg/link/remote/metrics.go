@@ -39,7 +39,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{clusterLabel, "reason"}),
 		credentialErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "linkspan_link_credential_errors_total",
-			Help: "Times that credentials were missing, unusable or refused by the target, by reason.",
+			Help: "Times that credentials came to be missing or unusable, or were refused by the target, by reason.",
 		}, []string{clusterLabel, "reason"}),
 		expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "linkspan_link_credentials_expiration_timestamp_seconds",
@@ -71,9 +71,10 @@ func (m *Metrics) connection(name link.Name, cluster string, connected bool, f *
 	}
 }
 
-func (m *Metrics) credentials(name link.Name, cluster string, f *Failure, expiry time.Time) {
+// credentials counts a failure once, when it is new, however often the Link is looked at.
+func (m *Metrics) credentials(name link.Name, cluster string, f *Failure, isNew bool, expiry time.Time) {
 	m.remember(name, cluster)
-	if f != nil {
+	if isNew {
 		m.credentialErrors.WithLabelValues(cluster, f.Reason).Inc()
 	}
 	if expiry.IsZero() {

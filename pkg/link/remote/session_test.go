@@ -181,7 +181,7 @@ func TestMetricsForget(t *testing.T) {
 	touch := func(name link.Name) {
 		m.connection(name, string(name), true, nil)
 		m.connection(name, string(name), false, &Failure{Reason: v1alpha3.ReasonUnauthorized, Err: errors.New("x")})
-		m.credentials(name, string(name), nil, time.Unix(5000, 0))
+		m.credentials(name, string(name), nil, false, time.Unix(5000, 0))
 		m.status(name, []metav1.Condition{{Type: "Ready", Status: metav1.ConditionFalse}})
 	}
 	touch("west")
@@ -197,7 +197,7 @@ func TestMetricsForget(t *testing.T) {
 	if after, err := testutil.GatherAndCount(registry); err != nil || after != base {
 		t.Errorf("%d series (error %v), want %d as before", after, err, base)
 	}
-	m.credentials("west", "west", nil, time.Time{})
+	m.credentials("west", "west", nil, false, time.Time{})
 	if after, err := testutil.GatherAndCount(registry); err != nil || after != base-1 {
 		t.Errorf("%d series (error %v): credentials that do not say when they end still have an end", after, err)
 	}

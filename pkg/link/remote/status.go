@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/pkg/link"
 )
 
 // GatewayReport is what the probes say of a Link's gateway.
@@ -76,6 +77,22 @@ type verdict struct {
 	reason, message string
 }
 
+// noting adds which annotations of the Link have no effect, and why; a long message makes room for that.
+func (v verdict) noting(ignored []*link.InvalidError) verdict {
+	if len(ignored) == 0 {
+		return v
+	}
+	var texts []string
+	if v.message != "" {
+		texts = append(texts, shown(v.message, maxCause))
+	}
+	for _, e := range ignored {
+		texts = append(texts, "ignored: "+e.Error())
+	}
+	v.message = strings.Join(texts, "; ")
+	return v
+}
+
 // status computes a Link's status. Every condition is set every time; a transition time moves only
 // when the condition's status does, but that of a held mass deletion is the time of the hold: there a
 // restart, and the next leader, read since when it lasts.
@@ -86,7 +103,7 @@ func status(o observed, now metav1.Time) v1alpha3.LinkStatus {
 		v1alpha3.ConditionSynced:           synced(o),
 		v1alpha3.ConditionGatewayReady:     gatewayReady(o),
 	}
-	verdicts[v1alpha3.ConditionReady] = ready(o, verdicts)
+	verdicts[v1alpha3.ConditionReady] = ready(o, verdicts).noting(o.entry.ignored)
 
 	conditions := append([]metav1.Condition(nil), o.previous.Conditions...)
 	for _, kind := range conditionOrder {

@@ -251,7 +251,7 @@ func TestStatusKeepsGatewayAddressesOverARestart(t *testing.T) {
 		},
 		"an edit is refused": {
 			change: func(o *observed) {
-				o.gateway, o.entry = GatewayReport{}, entry{refusal: because(v1alpha3.ReasonInvalidLink, "linkspan.io/gateway-clients: nonsense")}
+				o.gateway, o.entry = GatewayReport{}, entry{refusal: because(v1alpha3.ReasonInvalidLink, "spec.selector: nonsense")}
 			},
 			want: []v1alpha3.GatewayAddressStatus{address("a", "Unknown", ""), address("b", "Unknown", "")},
 		},

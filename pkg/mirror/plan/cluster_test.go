@@ -93,6 +93,16 @@ func (c *cluster) apply(p plan.Plan) error {
 	if p.Adopt != nil {
 		c.takeOver(p.Adopt)
 	}
+	if ref := p.Unselect; ref != nil {
+		if c.service == nil || c.service.UID != ref.UID || c.service.Name != ref.Name {
+			return fmt.Errorf("removing the selector of Service %s: not there with UID %s", ref.Name, ref.UID)
+		}
+		c.service = c.service.DeepCopy()
+		c.service.Spec.Selector = nil
+	}
+	if p.DeleteEndpoints != nil {
+		c.deleteMirrored()
+	}
 	if p.Service != nil {
 		if err := c.applyService(p.Service); err != nil {
 			return err

@@ -28,6 +28,7 @@ func Compute(in Input) Plan {
 	default:
 		p.unknown()
 	}
+	p.unselect()
 	return p.finish()
 }
 

@@ -404,7 +404,7 @@ func (w *world) checkPod(e discoveryv1ac.EndpointApplyConfiguration, remote, was
 }
 
 // checkAdoption: the hash that ends an adoption comes with the end of the Endpoints, which comes when
-// nothing else is left to be done.
+// nothing else is left to be done, and takes no ready endpoint away before there is one of ours.
 func (w *world) checkAdoption(p plan.Plan) {
 	adopted := slices.ContainsFunc(p.Events, func(e plan.Event) bool { return e.Reason == v1alpha3.ReasonMirrorAdopted })
 	if p.Adopt == nil {
@@ -418,6 +418,19 @@ func (w *world) checkAdoption(p plan.Plan) {
 	if p.Service == nil || hash != ends || adopted != ends || (ends && len(p.Slices) > 0) {
 		w.t.Fatalf("adoption: removes Endpoints %t, hash %t, event %t, %d slices", ends, hash, adopted, len(p.Slices))
 	}
+	if ends && linkerdsAlone(w.in.Local.Slices) {
+		w.t.Fatal("adoption: the Endpoints go, and none of ours is ready")
+	}
+}
+
+// linkerdsAlone says whether the Endpoints of Linkerd's controller are ready, and no slice of ours is.
+func linkerdsAlone(list []*discoveryv1.EndpointSlice) bool {
+	ready := map[string]bool{}
+	for _, s := range list {
+		by := s.Labels[discoveryv1.LabelManagedBy]
+		ready[by] = ready[by] || plan.RemoteReady([]*discoveryv1.EndpointSlice{s})
+	}
+	return ready["endpointslicemirroring-controller.k8s.io"] && !ready[v1alpha3.SliceManagedBy]
 }
 
 // checkModes: slices of the old mode stay until those of the new one are seen to be there (MIR-12).
@@ -478,7 +491,7 @@ func (w *world) stillLeads(s *discoveryv1.EndpointSlice, mode link.Mode) bool {
 }
 
 // checkFresh: with every verdict known, and a pod of the egress that takes clients where one is needed,
-// the mirror is what it would be had there been nothing before.
+// the mirror is what it would be had there been nothing before. A take-over that waits for our endpoints is not at its end.
 func (w *world) checkFresh() {
 	in := w.in
 	in.Local = w.cluster.local()
@@ -489,6 +502,9 @@ func (w *world) checkFresh() {
 	if w.kind(plan.Compute(in).Outcome.Mode) == "egress" && !slices.ContainsFunc(in.Egress.Pods, func(pod plan.EgressPod) bool {
 		return pod.Ready && !pod.Terminating && plan.RefusedAddress(pod.IP.Unmap(), nil) == ""
 	}) {
+		return
+	}
+	if linkerdsAlone(in.Local.Slices) {
 		return
 	}
 	fresh := newCluster(plan.Local{})

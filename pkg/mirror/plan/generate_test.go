@@ -85,7 +85,7 @@ func (s *source) linkGateway() *link.Gateway {
 func (s *source) policy() plan.Policy {
 	return plan.Policy{
 		CreateNamespaces:  s.one(3),
-		OwnNamespace:      "linkerd-multicluster",
+		OwnNamespaces:     []string{"linkerd-multicluster", "links"},
 		AllowedNamespaces: pick(s, nil, []string{"kube-system"}),
 		MaxMirrors:        pick(s, 0, 0, 2) * s.harsh(),
 		MaxEndpoints:      pick(s, 0, 0, 0, 1, 5, 150),

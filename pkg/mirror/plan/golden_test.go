@@ -89,6 +89,7 @@ type caseOut struct {
 	Outcome         caseOutcome                                      `json:"outcome"`
 	CreateNamespace string                                           `json:"createNamespace,omitempty"`
 	Adopt           *caseAdopt                                       `json:"adopt,omitempty"`
+	RemoveSelector  string                                           `json:"removeSelector,omitempty"`
 	ApplyService    *corev1ac.ServiceApplyConfiguration              `json:"applyService,omitempty"`
 	ApplySlices     []*discoveryv1ac.EndpointSliceApplyConfiguration `json:"applySlices,omitempty"`
 	DeleteSlices    []string                                         `json:"deleteSlices,omitempty"`
@@ -248,7 +249,7 @@ func (file caseIn) input(t *testing.T) plan.Input {
 		Namespace: namespace, Name: name, LocalNamespace: file.Namespace, Mirrors: file.Mirrors,
 		Remote: plan.Remote{State: file.Target, Service: file.Remote.Service, Slices: file.Remote.Slices},
 		Policy: plan.Policy{
-			CreateNamespaces: file.Policy.CreateNamespaces, OwnNamespace: file.Policy.OwnNamespace,
+			CreateNamespaces: file.Policy.CreateNamespaces, OwnNamespaces: []string{file.Policy.OwnNamespace},
 			AllowedNamespaces: file.Policy.AllowedNamespaces, ImportNamespaces: file.Policy.ImportNamespaces,
 			MaxMirrors: file.Policy.MaxMirrors, MaxEndpoints: file.Policy.MaxEndpoints,
 		},
@@ -349,6 +350,9 @@ func render(p plan.Plan) caseOut {
 	ref := func(r plan.Ref) string { return r.Namespace + "/" + r.Name + " with UID " + string(r.UID) }
 	for _, r := range p.DeleteSlices {
 		out.DeleteSlices = append(out.DeleteSlices, ref(r))
+	}
+	if p.Unselect != nil {
+		out.RemoveSelector = ref(*p.Unselect)
 	}
 	if p.DeleteService != nil {
 		out.DeleteService = ref(*p.DeleteService)

@@ -228,9 +228,9 @@ func TestGatewayReady(t *testing.T) {
 }
 
 func TestNamespaceAllowed(t *testing.T) {
-	policy := plan.Policy{OwnNamespace: "linkerd-multicluster", AllowedNamespaces: []string{"kube-public"}}
+	policy := plan.Policy{OwnNamespaces: []string{"linkerd-multicluster", "links"}, AllowedNamespaces: []string{"kube-public"}}
 	for namespace, want := range map[string]bool{
-		"shop": true, "kubernetes": true, "kube-public": true, "kube-system": false, "linkerd-multicluster": false,
+		"shop": true, "kubernetes": true, "kube-public": true, "kube-system": false, "linkerd-multicluster": false, "links": false,
 	} {
 		if got := plan.NamespaceAllowed(policy, namespace); got != want {
 			t.Errorf("NamespaceAllowed(%s) = %t", namespace, got)

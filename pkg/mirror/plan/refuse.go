@@ -127,7 +127,7 @@ func (p Policy) Imports(namespace string) bool {
 
 // NamespaceAllowed says whether a target may have mirrors in a namespace.
 func NamespaceAllowed(policy Policy, namespace string) bool {
-	protected := strings.HasPrefix(namespace, "kube-") || namespace == policy.OwnNamespace
+	protected := strings.HasPrefix(namespace, "kube-") || slices.Contains(policy.OwnNamespaces, namespace)
 	return !protected || slices.Contains(policy.AllowedNamespaces, namespace)
 }
 

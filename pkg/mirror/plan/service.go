@@ -2,8 +2,12 @@ package plan
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
@@ -18,7 +22,8 @@ func (p *pass) applyService(mode link.Mode, settled bool) {
 	want := p.serviceIntent(mode)
 	hash := hashOf(want)
 	adopting := p.own != nil && p.own.Annotations[v1alpha3.AnnotationAppliedHash] == ""
-	if !adopting || settled {
+	adopted := adopting && settled && p.mayLoseEndpoints()
+	if !adopting || adopted {
 		want.Annotations[v1alpha3.AnnotationAppliedHash] = hash
 	}
 	// Not part of the hash: the remote Service's version moves with every change of its status, which
@@ -36,10 +41,10 @@ func (p *pass) applyService(mode link.Mode, settled bool) {
 	if adopting {
 		p.plan.Adopt = &Adoption{
 			Mirror:          Ref{Namespace: p.own.Namespace, Name: p.own.Name, UID: p.own.UID},
-			RemoveEndpoints: settled,
+			RemoveEndpoints: adopted,
 		}
 	}
-	if adopting && settled {
+	if adopted {
 		p.tell(v1alpha3.ReasonMirrorAdopted, fmt.Sprintf(
 			"took over the mirror %s of %s from Linkerd's service mirror, with its cluster IP", p.mirror, p.fqName))
 	}
@@ -47,6 +52,54 @@ func (p *pass) applyService(mode link.Mode, settled bool) {
 		p.tell(v1alpha3.ReasonMirrorConverted, fmt.Sprintf(
 			"converted the mirror %s of %s from mode %s to mode %s, with its cluster IP", p.mirror, p.fqName, was, mode))
 	}
+}
+
+// Who makes the slices and the Endpoints of a Service with a selector, and how the latter are marked.
+const (
+	endpointSliceController = "endpointslice-controller.k8s.io"
+	endpointsController     = "endpoint-controller"
+	endpointsManagedBy      = "endpoints.kubernetes.io/managed-by"
+)
+
+// unselect takes a selector off a mirror that stays (MIR-6), and deletes the slices and Endpoints that were made by it, of
+// the local cluster's pods: Kubernetes leaves them behind.
+func (p *pass) unselect() {
+	if p.own == nil || p.own.DeletionTimestamp != nil || p.plan.DeleteService != nil {
+		return
+	}
+	if len(p.own.Spec.Selector) > 0 {
+		p.plan.Unselect = &Ref{Namespace: p.own.Namespace, Name: p.own.Name, UID: p.own.UID}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.named)) {
+		p.deleteSelected(name, p.named[name])
+	}
+}
+
+// deleteSelected deletes a slice that was made by a selector, or the Endpoints that it was made of.
+func (p *pass) deleteSelected(name string, slice *discoveryv1.EndpointSlice) {
+	switch owner := metav1.GetControllerOfNoCopy(slice); {
+	case owner == nil || slice.Labels[discoveryv1.LabelServiceName] != p.mirror:
+	case slice.Labels[discoveryv1.LabelManagedBy] == endpointSliceController && owner.UID == p.own.UID:
+		p.deleteSlice(slice)
+	case slice.Labels[discoveryv1.LabelManagedBy] == managedByMirroring && slice.Labels[endpointsManagedBy] == endpointsController:
+		p.deleted[name] = true // with its owner
+		p.plan.DeleteEndpoints = &Ref{Namespace: p.own.Namespace, Name: p.mirror, UID: owner.UID}
+	}
+}
+
+// mayLoseEndpoints says whether the Endpoints object of Linkerd's controller can go without taking the last ready endpoint
+// along: one of ours is ready, or none of its own is. A dead gateway is not enough: what blocks our probes need not block
+// clients, and Linkerd's controller empties the object of ready addresses itself when its own probes fail.
+func (p *pass) mayLoseEndpoints() bool {
+	ours, theirs := false, false
+	for name, slice := range p.named {
+		if slice.Labels[discoveryv1.LabelServiceName] != p.mirror || p.deleted[name] || !anyReady(slice.Endpoints) {
+			continue
+		}
+		ours = ours || p.ownsSlice(slice)
+		theirs = theirs || slice.Labels[discoveryv1.LabelManagedBy] == managedByMirroring
+	}
+	return ours || !theirs
 }
 
 // serviceIntent is the mirror: see the package comment for what it takes over. Annotations are never nil.

@@ -95,8 +95,8 @@ type GatewayAddress struct {
 type Policy struct {
 	// CreateNamespaces makes missing namespaces.
 	CreateNamespaces bool
-	// OwnNamespace is where the controller runs; it and kube-* get no mirrors unless allowed.
-	OwnNamespace string
+	// OwnNamespaces are where the controller runs and where its Links are; they and kube-* get no mirrors unless allowed.
+	OwnNamespaces []string
 	// AllowedNamespaces lifts that for the namespaces named.
 	AllowedNamespaces []string
 	// ImportNamespaces are the only ones with mirrors; all are when it is empty.
@@ -117,11 +117,16 @@ type Ref struct {
 	UID       types.UID
 }
 
-// Plan is what to do, in this order: create the namespace, remove upstream's Endpoints, apply the
-// Service, apply the slices, delete slices, delete the Service. Stop at the first step that fails:
+// Plan is what to do, in this order: create the namespace, remove upstream's Endpoints, remove the Service's
+// selector and the Endpoints made by it, apply the Service, apply the slices, delete slices, delete the Service. Stop at the first step that fails:
 // a later step relies on those before it. Nil and empty mean nothing to do.
 type Plan struct {
 	CreateNamespace string
+	// Unselect is the mirror, when somebody gave it a selector: an apply could not take that away, for it is
+	// not ours.
+	Unselect *Ref
+	// DeleteEndpoints is what Kubernetes made by such a selector, and leaves behind.
+	DeleteEndpoints *Ref
 	// Service to apply. With a UID it updates that object and no other; without, it may only create.
 	Service *corev1ac.ServiceApplyConfiguration
 	// Slices to apply, by the same rule.
@@ -140,7 +145,7 @@ type Plan struct {
 
 // Empty is true when there is nothing to write or delete.
 func (p Plan) Empty() bool {
-	return p.CreateNamespace == "" && p.Service == nil && len(p.Slices) == 0 &&
+	return p.CreateNamespace == "" && p.Unselect == nil && p.DeleteEndpoints == nil && p.Service == nil && len(p.Slices) == 0 &&
 		len(p.DeleteSlices) == 0 && p.Adopt == nil && p.DeleteService == nil
 }
 
@@ -148,9 +153,10 @@ func (p Plan) Empty() bool {
 type Adoption struct {
 	// Mirror is the existing Service: its field ownership is moved to us before it is applied.
 	Mirror Ref
-	// RemoveEndpoints is true once our slices are in place and as ready as they can be: the Endpoints
-	// object of the same name goes, and only then is the Service applied. That writes the applied-hash,
-	// which ends the adoption, so a crash between the two repeats this step instead of leaving it out.
+	// RemoveEndpoints is true once our slices are in place, and one of their endpoints is ready or none of
+	// the old ones is: the Endpoints object of the same name goes, and only then is the Service applied.
+	// That writes the applied-hash, which ends the adoption, so a crash between the two repeats this step
+	// instead of leaving it out.
 	RemoveEndpoints bool
 }
 

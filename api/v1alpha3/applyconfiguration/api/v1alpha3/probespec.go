@@ -11,9 +11,9 @@ type ProbeSpecApplyConfiguration struct {
 	Path *string `json:"path,omitempty"`
 	// port is the probe's port, 1 to 65535, in decimal.
 	Port *string `json:"port,omitempty"`
-	// period is the time between two probes of one address.
+	// period is the time between two probes of one address, from 100ms to 24h.
 	Period *string `json:"period,omitempty"`
-	// timeout is the time that one probe may take, 30s when empty; never more than period.
+	// timeout is the time that one probe may take, at least 100ms, 30s when empty; never more than period.
 	Timeout *string `json:"timeout,omitempty"`
 	// failureThreshold is how many failures in a row mean dead, 3 when empty.
 	FailureThreshold *string `json:"failureThreshold,omitempty"`
