@@ -73,7 +73,7 @@ func TestAHealthyInstallationIsGreen(t *testing.T) {
 
 func accountsOnly(f check.Facts) check.Facts {
 	f.Deployments.Value, f.Links.Value, f.Mirrors.Value, f.Lease.Value = nil, nil, nil, nil
-	f.GatewayServices.Value, f.Anchors, f.Certificates, f.Accounts = nil, nil, nil, got(1)
+	f.GatewayServices.Value, f.Anchors, f.Certificates, f.AllowLists, f.Accounts = nil, nil, nil, nil, got(1)
 	f.Exports.Value[0].Value = v1alpha3.ExportedRemoteDiscovery
 	return f
 }
@@ -127,9 +127,17 @@ func installationFaults() map[string]one {
 		"the namespace has no label":                         {func(f *check.Facts) { f.Home.Value.Labels = nil }, []string{"warning namespace-labels: linkerd.io/extension"}},
 		"the namespace stops injection (17)": {func(f *check.Facts) { f.Home.Value.Labels["config.linkerd.io/admission-webhooks"] = "disabled" },
 			[]string{"warning namespace-labels: keeps Linkerd from giving our pods a proxy"}},
-		"there is no CRD":      {func(f *check.Facts) { f.LinkAPI.Value = check.LinkAPI{} }, []string{"error crd-served: not installed"}},
-		"the CRD is old":       {func(f *check.Facts) { f.LinkAPI.Value = check.LinkAPI{Versions: []string{"v1alpha1"}} }, []string{"error crd-served: it serves v1alpha1"}},
-		"the CRD is Linkerd's": {func(f *check.Facts) { f.LinkAPI.Value.Conditions = new(false) }, []string{"error crd-complete: drops them"}},
+		// INST-5, INST-6: what Linkerd's own commands would put on the namespace of an extension.
+		"the proxy is the gateway, and the namespace has no annotations": {proxyGateway(nil), []string{
+			"warning namespace-labels: annotation linkerd.io/inject is not enabled", "warning namespace-labels: annotation config.linkerd.io/proxy-await is not enabled",
+		}},
+		"one of them is off": {proxyGateway(map[string]string{"linkerd.io/inject": "enabled", "config.linkerd.io/proxy-await": "disabled"}), []string{
+			"warning namespace-labels: annotation config.linkerd.io/proxy-await is not enabled",
+		}},
+		"the namespace has them": {proxyGateway(map[string]string{"linkerd.io/inject": "enabled", "config.linkerd.io/proxy-await": "enabled"}), nil},
+		"there is no CRD":        {func(f *check.Facts) { f.LinkAPI.Value = check.LinkAPI{} }, []string{"error crd-served: not installed"}},
+		"the CRD is old":         {func(f *check.Facts) { f.LinkAPI.Value = check.LinkAPI{Versions: []string{"v1alpha1"}} }, []string{"error crd-served: it serves v1alpha1"}},
+		"the CRD is Linkerd's":   {func(f *check.Facts) { f.LinkAPI.Value.Conditions = new(false) }, []string{"error crd-complete: drops them"}},
 		"nothing is installed": {func(f *check.Facts) { f.Deployments.Value, f.Links.Value, f.Mirrors.Value = nil, nil, nil },
 			[]string{"error installed: no Deployment of Linkspan"}},
 		"links without a controller":       {func(f *check.Facts) { f.Deployments.Value = f.Deployments.Value[1:] }, []string{"error installed: 2 Links and no controller"}},
@@ -157,6 +165,14 @@ func installationFaults() map[string]one {
 			f.Lease.Value.Spec.RenewTime = &metav1.MicroTime{Time: f.Now.Add(-5 * time.Minute)}
 		},
 			[]string{"error leader-elected: linkspan-0 ran out 4m45s ago"}},
+	}
+}
+
+// proxyGateway has Linkerd's proxy in the place of the ingress.
+func proxyGateway(annotations map[string]string) func(*check.Facts) {
+	return func(f *check.Facts) {
+		f.Deployments.Value[1] = deployment("linkerd-gateway", "gateway", 2)
+		f.Certificates, f.AllowLists, f.Home.Value.Annotations = nil, nil, annotations
 	}
 }
 

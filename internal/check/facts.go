@@ -9,6 +9,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 )
@@ -60,6 +61,7 @@ type Facts struct {
 	Anchors      []Anchors
 	Certificates []Certificate
 	Policies     Read[Policies]
+	AllowLists   []AllowList
 }
 
 // Server is this cluster's API server.
@@ -80,8 +82,9 @@ func (f Facts) clock() time.Time {
 // RoleRights are what an API server asks of who makes Roles: to hold what they grant, or leave to grant
 // whatever they like.
 type RoleRights struct {
-	// Leave is to escalate and bind, Held is what the chart's Roles grant; it is not asked where Leave is complete.
-	Leave, Held []Grant
+	// Leave is to escalate and bind, Held is what the chart's Roles grant; it is not asked where Leave is complete. Linkerd
+	// is what accounts for other clusters are granted beside, where values say so.
+	Leave, Held, Linkerd []Grant
 }
 
 // LoadBalancers counts Services of type LoadBalancer, and those of them that have an address.
@@ -132,11 +135,13 @@ type Mirror struct {
 // Export is a Service of this cluster with the label of exported ones.
 type Export struct{ Namespace, Name, Value string }
 
-// Anchors are the trust anchors that workloads mount.
+// Anchors are the trust anchors that workloads mount, or those of the mesh.
 type Anchors struct {
 	// Source is where they are, such as "ConfigMap linkspan-trust-anchors, key ca-bundle.crt".
 	Source string
-	PEM    Read[[]byte]
+	// ControlPlane is the namespace of the Linkerd that they are of, and empty for what our workloads mount.
+	ControlPlane string
+	PEM          Read[[]byte]
 }
 
 // Certificate is the certificate that a workload mounts.
@@ -159,6 +164,26 @@ type Policies struct {
 	Objects map[Object]bool
 	// References are those of AuthorizationPolicies.
 	References []Reference
+	Servers    []PolicyServer
+}
+
+// PolicyServer is a Server of Linkerd's: who may call a port of the pods that it selects is what policies say.
+type PolicyServer struct {
+	Name string
+	// Pods is nil for a Server that selects none.
+	Pods *metav1.LabelSelector
+	// Port is a number or a name.
+	Port string
+	// AccessPolicy is for callers that no policy lets in; empty is deny.
+	AccessPolicy string
+}
+
+// AllowList is whom an ingress lets in.
+type AllowList struct {
+	Workload, ConfigMap string
+	// DryRun is true where others are let in as well, and logged.
+	DryRun  bool
+	Entries Read[[]string]
 }
 
 // Object is one of the policies' namespace. Kinds of several groups have the same name: HTTPRoute is Linkerd's and

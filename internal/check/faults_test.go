@@ -82,6 +82,11 @@ func unreadFaults() map[string]one {
 			f.Deployments, f.Anchors, f.Certificates = refused[[]appsv1.Deployment](), nil, nil
 		},
 			[]string{"warning installed: you may not", "warning gateway-workloads: you may not", "warning trust-anchors: you may not", "warning trust-certificates: you may not"}},
+		"nor are there anchors of Linkerd's": {func(f *check.Facts) {
+			f.Deployments, f.Certificates = refused[[]appsv1.Deployment](), nil
+			f.Anchors = []check.Anchors{{Source: "ConfigMap roots in namespace linkerd", ControlPlane: "linkerd", PEM: notFound[[]byte]("configmaps", "roots")}}
+		}, []string{"warning installed: you may not", "warning gateway-workloads: you may not", "warning trust-anchors: you may not",
+			"warning trust-anchors: there is no such ConfigMap", "warning trust-certificates: you may not"}},
 		"nor is there a Lease": {func(f *check.Facts) {
 			f.Deployments, f.Anchors, f.Certificates, f.Lease.Value = refused[[]appsv1.Deployment](), nil, nil, nil
 		}, []string{"warning installed: you may not", "warning leader-elected: no controller has become the leader yet; whether there is a controller", "warning gateway-workloads: you may not", "warning trust-anchors: you may not", "warning trust-certificates: you may not"}},
@@ -317,4 +322,39 @@ func TestHeldNeedsAnAcceptedLink(t *testing.T) {
 	spoil(v1alpha3.ConditionReady, no, v1alpha3.ReasonTargetChanged, "another UID")(&f)
 	setCondition(&f.Links.Value[0], v1alpha3.ConditionSynced, no, v1alpha3.ReasonMassDeletionHeld, "20 of 30")
 	wantProblems(t, "held", problems(check.Run(check.All(), f)), []string{"error link-accepted: another UID"})
+}
+
+// LESSON-36: which Server decides who may call through Linkerd's proxy, and what lets anybody in.
+func TestServersOfLinkerdsProxy(t *testing.T) {
+	t.Parallel()
+	const group = "policy.linkerd.io"
+	all := &metav1.LabelSelector{}
+	gateway := &metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/component": "gateway"}}
+	other := &metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/component": "controller"}}
+	toServer := check.Reference{Policy: "p", Object: check.Object{Group: group, Kind: "Server", Name: "s"}}
+	toNamespace := check.Reference{Policy: "p", Object: check.Object{Kind: "Namespace", Name: "linkerd-multicluster"}}
+	const open, closed = "warning gateway-clients: any client with a certificate of the mesh", "warning gateway-clients: no AuthorizationPolicy refers to Server s"
+	for name, c := range map[string]struct {
+		server     check.PolicyServer
+		references []check.Reference
+		want       []string
+	}{
+		"a policy for it":             {check.PolicyServer{Pods: gateway, Port: "4143"}, []check.Reference{toServer}, nil},
+		"a policy for the namespace":  {check.PolicyServer{Pods: all, Port: "linkerd-proxy", AccessPolicy: "deny"}, []check.Reference{toNamespace}, nil},
+		"no policy":                   {check.PolicyServer{Pods: gateway, Port: "4143"}, nil, []string{closed}},
+		"it lets others in":           {check.PolicyServer{Pods: gateway, Port: "4143", AccessPolicy: "all-authenticated"}, []check.Reference{toServer}, []string{"warning gateway-clients: accessPolicy all-authenticated"}},
+		"it is of another port":       {check.PolicyServer{Pods: gateway, Port: "4191"}, []check.Reference{toServer}, []string{open}},
+		"it is of other pods":         {check.PolicyServer{Pods: other, Port: "4143"}, []check.Reference{toServer}, []string{open}},
+		"it is of no pods":            {check.PolicyServer{Port: "4143"}, []check.Reference{toServer}, []string{open}},
+		"a policy for another Server": {check.PolicyServer{Pods: gateway, Port: "4143"}, []check.Reference{{Policy: "p", Object: check.Object{Group: group, Kind: "Server", Name: "t"}}}, []string{closed}},
+	} {
+		f := healthy(t)
+		proxyGateway(map[string]string{"linkerd.io/inject": "enabled", "config.linkerd.io/proxy-await": "enabled"})(&f)
+		f.Deployments.Value[1].Spec.Template.Annotations = map[string]string{"config.linkerd.io/enable-gateway": "true"}
+		c.server.Name = "s"
+		f.Policies = got(check.Policies{Installed: true, Servers: []check.PolicyServer{c.server}, References: c.references, Objects: map[check.Object]bool{
+			toServer.Object: true, toNamespace.Object: true, {Group: group, Kind: "Server", Name: "t"}: true,
+		}})
+		wantProblems(t, name, problems(check.Run(check.All(), f)), c.want)
+	}
 }

@@ -65,6 +65,7 @@ func healthy(t *testing.T) check.Facts {
 		Anchors:      []check.Anchors{{Source: "ConfigMap anchors, key ca.crt", PEM: got(anchor)}},
 		Certificates: []check.Certificate{{Workload: "linkspan-ingress", Secret: "linkspan-ingress-tls", Component: "ingress", Identity: identity, Source: "ConfigMap anchors, key ca.crt", PEM: got(leaf)}},
 		Policies:     got(check.Policies{}),
+		AllowLists:   []check.AllowList{{Workload: "linkspan-ingress", ConfigMap: "linkspan-allowed-clients", Entries: got([]string{identity})}},
 	}
 }
 

@@ -23,7 +23,10 @@ const (
 	labelExtension     = "linkerd.io/extension"
 	extensionName      = "linkspan"
 	labelNoWebhooks    = "config.linkerd.io/admission-webhooks"
+	annotationInject   = "linkerd.io/inject"
+	annotationAwait    = "config.linkerd.io/proxy-await"
 	webhooksDisabled   = "disabled"
+	enabled            = "enabled"
 	annotationGateway  = "config.linkerd.io/enable-gateway"
 	containerOfLinkerd = "linkerd-proxy"
 )
@@ -52,7 +55,7 @@ func namespaceExists(f Facts) []Finding {
 
 // namespaceMetadata matters to Linkerd only, and so says nothing where there is none (INST-5, INST-6, HA-5).
 func namespaceMetadata(f Facts) []Finding {
-	const text = "the namespace has the labels that Linkerd goes by"
+	const text = "the namespace has what Linkerd goes by"
 	home := f.Home.Value
 	if home == nil || f.ControlPlanes.Err != nil {
 		return nil // said before
@@ -69,11 +72,32 @@ func namespaceMetadata(f Facts) []Finding {
 		findings = append(findings, warn(text, "label "+labelNoWebhooks+"="+webhooksDisabled+" keeps Linkerd from giving our pods a proxy",
 			fmt.Sprintf("kubectl label namespace %s %s-", f.Namespace, labelNoWebhooks)))
 	}
+	if slices.ContainsFunc(f.Deployments.Value, isProxyGateway) {
+		findings = append(findings, namespaceAnnotations(f, text)...)
+	}
 	if len(findings) > 0 {
 		return findings
 	}
 	return good(text)
 }
+
+// namespaceAnnotations are those that Linkerd's own commands give the namespace of an extension.
+func namespaceAnnotations(f Facts, text string) []Finding {
+	var findings []Finding
+	for _, one := range []struct{ name, why string }{
+		{annotationInject, "so of our pods those alone get a proxy that ask for it themselves"},
+		{annotationAwait, "so containers may start before the proxy beside them"},
+	} {
+		if f.Home.Value.Annotations[one.name] != enabled {
+			findings = append(findings, warn(text, fmt.Sprintf("annotation %s is not %s, %s", one.name, enabled, one.why),
+				fmt.Sprintf("kubectl annotate --overwrite namespace %s %s=%s", f.Namespace, one.name, enabled)))
+		}
+	}
+	return findings
+}
+
+// isProxyGateway is true for a gateway that is Linkerd's proxy.
+func isProxyGateway(d appsv1.Deployment) bool { return d.Labels[labelComponent] == componentProxy }
 
 func crdServed(f Facts) []Finding {
 	const text = "the API server knows Links"

@@ -93,6 +93,7 @@ func dataPlaneChecks() []Check {
 		{ID: "gateway-workloads", Section: SectionGateways, Needs: []string{idAPI, "namespace-exists", "installed"}, Run: gatewayWorkloads},
 		{ID: "gateway-address", Section: SectionGateways, Needs: needAPI(), Run: gatewayAddress},
 		{ID: "gateway-injected", Section: SectionGateways, Needs: needAPI(), Run: gatewayInjected},
+		{ID: "gateway-clients", Section: SectionGateways, Needs: needAPI(), Run: gatewayClients},
 		{ID: "gateway-alive", Section: SectionGateways, Needs: append(slices.Clone(links), "link-accepted"), RunLink: gatewayAlive},
 		{ID: "mirrors-orphaned", Section: SectionMirrors, Needs: []string{idAPI, "crd-served"}, Run: mirrorsOrphaned},
 		{ID: "exported-labels", Section: SectionMirrors, Needs: needAPI(), Run: exportedLabels},

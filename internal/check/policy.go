@@ -5,11 +5,17 @@ import (
 	"slices"
 )
 
+const (
+	groupPolicy   = "policy.linkerd.io"
+	kindServer    = "Server"
+	kindNamespace = "Namespace"
+)
+
 // isKnown is true for the kinds that observe looks for; of others nothing can be said.
 func isKnown(o Object) bool {
 	kinds := map[string][]string{
-		"policy.linkerd.io": {"Server", "HTTPRoute", "MeshTLSAuthentication", "NetworkAuthentication"},
-		"":                  {"ServiceAccount", "Namespace"},
+		groupPolicy: {kindServer, "HTTPRoute", "MeshTLSAuthentication", "NetworkAuthentication"},
+		"":          {"ServiceAccount", kindNamespace},
 	}
 	return slices.Contains(kinds[o.Group], o.Kind)
 }

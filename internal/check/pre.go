@@ -53,6 +53,10 @@ func preEscalation(f Facts) []Finding {
 		return []Finding{bad(text, "you do not hold "+list(denied)+", nor may you escalate and bind Roles and ClusterRoles",
 			"install with an account that may, or set rbac.create=false and have somebody else apply the Roles")}
 	}
+	if denied := deniedOf(f.MayGrant.Value.Linkerd); len(denied) > 0 {
+		return []Finding{warn(text, "you do not hold "+list(denied)+", which remoteAccess.accounts grants with linkerd, nor may you escalate and bind Roles and ClusterRoles",
+			"install with an account that may, or without linkerd in remoteAccess.accounts")}
+	}
 	return good(text + ": you hold it yourself")
 }
 

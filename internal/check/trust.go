@@ -16,15 +16,13 @@ import (
 const leafShare = 4
 
 func trustAnchors(f Facts) []Finding {
-	if problem := f.Deployments.problem("trust anchors are valid"); problem != nil {
-		return problem
-	}
-	if len(f.Anchors) == 0 {
-		return good("no workload has trust anchors of its own")
-	}
-	var findings []Finding
+	// Without the Deployments those of the mesh are still known.
+	findings := f.Deployments.problem("trust anchors are valid")
 	for _, a := range f.Anchors {
 		findings = append(findings, judgeAnchors(f, a)...)
+	}
+	if len(findings) == 0 {
+		return good("no workload has trust anchors of its own")
 	}
 	return findings
 }
@@ -56,7 +54,7 @@ func judgeAnchors(f Facts, a Anchors) []Finding {
 		}
 	}
 	if current == 0 {
-		return append(findings, bad(text, "none of them is valid today: no gateway is trusted", "replace the anchor in all linked clusters"))
+		return append(findings, bad(text, "none of them is valid today: nobody is trusted", "replace the anchor in all linked clusters"))
 	}
 	if len(findings) > 0 {
 		return findings
@@ -68,6 +66,9 @@ func judgeAnchors(f Facts, a Anchors) []Finding {
 const chartAnchors = "linkspan-trust-anchors"
 
 func anchorsMissing(f Facts, a Anchors, text string) Finding {
+	if a.ControlPlane != "" {
+		return warn(text, "there is no such ConfigMap, so the anchors of the mesh are not checked", "see where Linkerd has its trust anchors from, and run linkerd check")
+	}
 	object, _, _ := strings.Cut(a.Source, ",")
 	kind, name, _ := strings.Cut(object, " ")
 	cause := fmt.Sprintf("there is no %s in namespace %s", object, f.Namespace)

@@ -31,16 +31,30 @@ func versionWorkloads(f Facts) []Finding {
 		want = f.Expected
 	}
 	var other []string
-	for _, d := range f.Deployments.Value {
-		have := runningVersions(f, d)
-		if slices.ContainsFunc(have, func(one string) bool { return plainVersion(one) != plainVersion(want) }) {
-			other = append(other, fmt.Sprintf("%s is %s", d.Name, strings.Join(have, ", ")))
+	for _, w := range Versions(f) {
+		if slices.ContainsFunc(w.Versions, func(one string) bool { return plainVersion(one) != plainVersion(want) }) {
+			other = append(other, fmt.Sprintf("%s is %s", w.Name, strings.Join(w.Versions, ", ")))
 		}
 	}
 	if len(other) > 0 {
 		return []Finding{warn(text, strings.Join(other, ", ")+", and not "+want, "upgrade the older of the two")}
 	}
 	return good(text)
+}
+
+// WorkloadVersions are the versions of one workload's pods.
+type WorkloadVersions struct {
+	Name     string   `json:"name"`
+	Versions []string `json:"versions"`
+}
+
+// Versions lists what the facts say that runs, by workload.
+func Versions(f Facts) []WorkloadVersions {
+	var all []WorkloadVersions
+	for _, d := range f.Deployments.Value {
+		all = append(all, WorkloadVersions{Name: d.Name, Versions: runningVersions(f, d)})
+	}
+	return all
 }
 
 // runningVersions are those of the pods, which lag behind the Deployment while it is upgraded, or for good; of a Deployment without

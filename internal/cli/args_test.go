@@ -116,7 +116,7 @@ func TestMistakes(t *testing.T) {
 		"unlink without a name":            {"unlink", "--cluster-name is required"},
 		"group without user":               {"gateways --as-group a", "--as-group needs --as"},
 		"metrics URL":                      {"gateways --metrics-url localhost", "--metrics-url"},
-		"wide version":                     {"version -o wide", "--output"},
+		"YAML version":                     {"version -o yaml", "--output"},
 		"no such kubeconfig":               {"gateways --kubeconfig /does/not/exist", "kubeconfig"},
 	}
 	for name, tc := range cases {
@@ -127,6 +127,17 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("got %+v; want an error with %q and nothing on standard output", got, tc.want)
 			}
 		})
+	}
+}
+
+// CLI-2: scripts written for Linkerd's command give --api-addr to any command; here it has no effect, and no line in the help.
+func TestAPIAddrIsAcceptedEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, sub := range newRootCommand(Streams{}, "v0").Commands() {
+		got := runMirror(t, sub.Name(), "--api-addr", "127.0.0.1:1", "--help")
+		if got.code != 0 || strings.Contains(got.out, "api-addr") {
+			t.Errorf("%s: %+v", sub.Name(), got)
+		}
 	}
 }
 

@@ -54,11 +54,7 @@ func (o *checkOptions) bind(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.wait, "wait", defaultWait, "how long to wait for what may be well in a moment")
 	fs.StringVar(&o.expectedVersion, "expected-version", "", "version that everything should have, instead of this command's")
 	fs.StringVar(&o.versionOverride, "cli-version-override", "", "take this for the version of this command")
-	// `linkerd check` hands these on to extensions; they mean nothing here (CHK-9).
-	for _, name := range []string{"api-addr", "cni-namespace"} {
-		_ = fs.String(name, "", "accepted from `linkerd check`, and without effect")
-		_ = fs.MarkHidden(name) // it fails for names that do not exist
-	}
+	bindIgnored(fs, "cni-namespace") // `linkerd check` hands it on to extensions (CHK-9)
 }
 
 func (o *checkOptions) validate() error {
@@ -191,7 +187,11 @@ func installRights() []check.Right {
 	var rights []check.Right
 	for _, kind := range install.Kinds() {
 		resource, _ := meta.UnsafeGuessKindToResource(kind.GroupVersionKind)
-		for _, verb := range []string{"create", "get", "patch"} {
+		verbs := []string{"create", "get", "patch"}
+		if kind.Group == "" && kind.Kind == "Secret" {
+			verbs = append(verbs, "list", "update", "delete") // Helm keeps its releases in Secrets
+		}
+		for _, verb := range verbs {
 			r := check.Right{Verb: verb, Group: kind.Group, Resource: resource.Resource}
 			if kind.Namespaced {
 				r.Namespace = link.DefaultNamespace

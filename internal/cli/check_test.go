@@ -259,4 +259,10 @@ func TestCheckOptions(t *testing.T) {
 		!slices.Contains(rights, check.Right{Verb: "create", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"}) {
 		t.Errorf("rights are %v", rights)
 	}
+	// INST-13: Helm keeps its releases in Secrets, which it lists, updates and deletes as well.
+	for _, verb := range []string{"list", "update", "delete"} {
+		if !slices.Contains(rights, check.Right{Verb: verb, Resource: "secrets", Namespace: "linkerd-multicluster"}) {
+			t.Errorf("whether you may %s secrets is not asked: rights are %v", verb, rights)
+		}
+	}
 }

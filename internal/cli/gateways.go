@@ -59,8 +59,9 @@ func newGatewaysCommand(streams Streams, globals *globalOptions) *cobra.Command 
 	cmd := &cobra.Command{
 		Use:   "gateways",
 		Short: "Show the gateways of the linked clusters",
-		Long: `Show the gateways of the linked clusters: whether they answer, how many services go that way, and how
-long the last probe took. Run it in the context of the source, the cluster where the Links are.`,
+		Long: `Show the gateways of the linked clusters: whether they answer, and how long the last probe took. NUM_SVC
+counts all mirrored services of the Link, pod-to-pod ones included, which do not pass the gateway.
+Run it in the context of the source, the cluster where the Links are.`,
 		Args: arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, globals)

@@ -74,3 +74,12 @@ south    -        3        -
 		t.Error("what is no metrics must be an error")
 	}
 }
+
+// NUM_SVC is what Linkerd's command calls it; here it counts pod-to-pod mirrors too, which pass no gateway.
+func TestGatewaysHelpSaysWhatIsCounted(t *testing.T) {
+	t.Parallel()
+	help := strings.Join(strings.Fields(runMirror(t, "gateways", "--help").out), " ")
+	if !strings.Contains(help, "NUM_SVC counts all mirrored services of the Link, pod-to-pod ones included") {
+		t.Errorf("the help is %s", help)
+	}
+}

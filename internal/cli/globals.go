@@ -48,6 +48,13 @@ func (o *globalOptions) bind(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.asGroups, "as-group", nil, "group to impersonate; may be repeated")
 	fs.BoolVar(&o.verbose, "verbose", false, "tell of every request on standard error")
 	fs.StringVarP(&o.linkerdNamespace, "linkerd-namespace", "L", namespace, "namespace of Linkerd's control plane ($LINKERD_NAMESPACE)")
+	bindIgnored(fs, "api-addr")
+}
+
+// bindIgnored accepts a flag of Linkerd's command that means nothing here, so that scripts need no change.
+func bindIgnored(fs *pflag.FlagSet, name string) {
+	_ = fs.String(name, "", "accepted as Linkerd's command does, and without effect")
+	_ = fs.MarkHidden(name) // it fails for names that do not exist
 }
 
 func (o *globalOptions) validate() error {

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
@@ -53,7 +54,10 @@ func newUnlinkCommand(streams Streams, globals *globalOptions) *cobra.Command {
 
 Run it in the context of the source, the cluster where the Link is; the target need not be there any
 more. The controller removes the mirrors when the Link is deleted. If there is no controller any more,
---orphans prints the mirrors that no Link accounts for.`,
+--orphans prints the mirrors that no Link accounts for.
+
+The Link says where the copy of its credentials for a Linkerd control plane is; once the Link is gone,
+it is looked for in the namespace that -L names.`,
 		Example: "  mirror --context=west unlink --cluster-name east | kubectl --context=west delete -f -",
 		Args:    arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -106,25 +110,50 @@ func (o *unlinkOptions) findLink(ctx context.Context, c client.Client, linkerdNa
 			continue
 		}
 		objects = append(objects, reference(v1alpha3.GroupVersion.WithKind("Link"), &l))
-		secrets = append(secrets, client.ObjectKey{Namespace: o.namespace, Name: l.Spec.ClusterCredentialsSecret})
+		secrets = append(secrets,
+			client.ObjectKey{Namespace: o.namespace, Name: l.Spec.ClusterCredentialsSecret},
+			client.ObjectKey{Namespace: l.Spec.TargetClusterLinkerdNamespace, Name: link.SecretName(l.Spec.TargetClusterName)})
 	}
-	slices.SortFunc(secrets, func(a, b client.ObjectKey) int { return strings.Compare(a.String(), b.String()) })
-	for _, key := range slices.Compact(secrets) {
+	credentials, err := o.findCredentials(ctx, c, secrets)
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, credentials...)
+	if len(objects) == 0 {
+		return nil, fmt.Errorf("nothing to unlink: no Link to %s in namespace %s, and no credentials; see --context, --namespace and --orphans", o.clusterName, o.namespace)
+	}
+	return objects, nil
+}
+
+// findCredentials finds those of the Secrets that there are, and that are ours to delete.
+func (o *unlinkOptions) findCredentials(ctx context.Context, c client.Client, keys []client.ObjectKey) ([]runtime.Object, error) {
+	var found []runtime.Object
+	slices.SortFunc(keys, func(a, b client.ObjectKey) int { return strings.Compare(a.String(), b.String()) })
+	for _, key := range slices.Compact(keys) {
+		// A Link may hold anything, and be without a control plane: what cannot be a name is asked for in vain.
+		if len(validation.IsDNS1123Label(key.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(key.Name)) > 0 {
+			continue
+		}
 		secret := &corev1.Secret{}
 		if err := c.Get(ctx, key, secret); apierrors.IsNotFound(err) {
 			continue
 		} else if err != nil {
 			return nil, fmt.Errorf("reading Secret %s: %w", key, err)
 		}
-		// A Secret of another type is somebody else's, whatever its name.
-		if secret.Type == v1alpha3.SecretTypeRemoteKubeconfig {
-			objects = append(objects, reference(corev1.SchemeGroupVersion.WithKind("Secret"), secret))
+		if o.isCredentials(secret) {
+			found = append(found, reference(corev1.SchemeGroupVersion.WithKind("Secret"), secret))
 		}
 	}
-	if len(objects) == 0 {
-		return nil, fmt.Errorf("nothing to unlink: no Link to %s in namespace %s, and no credentials; see --context, --namespace and --orphans", o.clusterName, o.namespace)
+	return found, nil
+}
+
+// isCredentials tells what `mirror link` or Linkerd's command made from somebody else's Secret of that name. The copy
+// for a control plane is labelled with the cluster that its name ends in.
+func (o *unlinkOptions) isCredentials(s *corev1.Secret) bool {
+	if s.Type != v1alpha3.SecretTypeRemoteKubeconfig {
+		return false
 	}
-	return objects, nil
+	return s.Namespace == o.namespace || s.Name == link.SecretName(s.Labels[v1alpha3.LabelCredentialsCluster])
 }
 
 // findOrphans finds mirrors, and slices that may outlive them, whose cluster no Link names.

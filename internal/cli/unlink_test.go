@@ -48,7 +48,7 @@ func TestUnlink(t *testing.T) {
 	other := &corev1.Secret{Type: corev1.SecretTypeOpaque}
 	other.Namespace, other.Name = namespace, "cluster-credentials-east"
 	rig.Create(t, west, east, rig.Link(namespace, "north"), other,
-		credentials(namespace, "by-hand"), credentials(linkerd, "cluster-credentials-east"), credentials(namespace, "cluster-credentials-north"))
+		credentials(namespace, "by-hand"), controlPlaneCopy(linkerd, "east"), credentials(namespace, "cluster-credentials-north"))
 	args := []string{"unlink", "--kubeconfig", kubeconfigFile(t, west), "--namespace", namespace, "-L", linkerd}
 
 	got := runMirror(t, append(args, "--cluster-name", "east")...)
@@ -65,6 +65,67 @@ func TestUnlink(t *testing.T) {
 	}
 	if got := runMirror(t, append(args, "--cluster-name", "south")...); got.code == 0 || got.out != "" || !strings.Contains(got.err, "nothing to unlink") {
 		t.Errorf("a link that is not there: %+v", got)
+	}
+}
+
+// controlPlaneCopy is the second Secret, as `mirror link` and Linkerd's command write it.
+func controlPlaneCopy(namespace, cluster string) *corev1.Secret {
+	s := rig.CredentialsSecret(namespace, cluster, []byte("token: never-shown"))
+	s.Labels = map[string]string{v1alpha3.LabelCredentialsCluster: cluster}
+	return s
+}
+
+// LESSON-27, LINK-9: nothing stays behind. A Link says itself where the copy of its credentials is, so nobody has to repeat -L;
+// what has the copy's name only is somebody else's.
+func TestUnlinkFindsTheControlPlanesCopy(t *testing.T) {
+	west := rig.Shared(t, 1)[0]
+	secret := func(kind corev1.SecretType, labelled string) func(string) *corev1.Secret {
+		return func(namespace string) *corev1.Secret {
+			s := controlPlaneCopy(namespace, "east")
+			s.Type = kind
+			if s.Labels[v1alpha3.LabelCredentialsCluster] = labelled; labelled == "" {
+				s.Labels = nil
+			}
+			return s
+		}
+	}
+	ours := secret(v1alpha3.SecretTypeRemoteKubeconfig, "east")
+	for name, c := range map[string]struct {
+		link, records string
+		secret        func(namespace string) *corev1.Secret
+		found         bool
+	}{
+		"recorded by the Link":             {"east", "", ours, true},
+		"of a Link with a name of its own": {"by-hand", "", ours, true},
+		"without the label":                {"east", "", secret(v1alpha3.SecretTypeRemoteKubeconfig, ""), false},
+		"labelled for another cluster":     {"east", "", secret(v1alpha3.SecretTypeRemoteKubeconfig, "north"), false},
+		"of another type":                  {"east", "", secret(corev1.SecretTypeOpaque, "east"), false},
+		"where no namespace can be":        {"east", "no/namespace", secret(v1alpha3.SecretTypeRemoteKubeconfig, ""), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			namespace, linkerd := west.Namespace(t), west.Namespace(t)
+			obj := rig.Link(namespace, "east")
+			obj.Name, obj.Spec.TargetClusterLinkerdNamespace = c.link, linkerd
+			if c.records != "" {
+				obj.Spec.TargetClusterLinkerdNamespace = c.records
+			}
+			rig.Create(t, west, obj, c.secret(linkerd))
+			args := []string{"unlink", "--kubeconfig", kubeconfigFile(t, west), "--namespace", namespace, "--cluster-name", c.link}
+			if !c.found { // nor is it printed where -L leads to it
+				args = append(args, "-L", linkerd)
+			}
+			got := runMirror(t, args...)
+			if got.code != 0 || strings.Contains(got.out+got.err, "never-shown") {
+				t.Fatalf("%+v", got)
+			}
+			want := []string{"Link " + namespace + "/" + c.link}
+			if c.found {
+				want = append(want, "Secret "+linkerd+"/cluster-credentials-east")
+			}
+			if diff := cmp.Diff(want, references(t, got.out)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -10,6 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/internal/arguments"
+	"github.com/linkspan/linkspan/internal/check"
+	"github.com/linkspan/linkspan/internal/check/observe"
+	"github.com/linkspan/linkspan/internal/cli/table"
 	"github.com/linkspan/linkspan/pkg/link"
 )
 
@@ -31,28 +36,29 @@ type versionOptions struct {
 
 func (o *versionOptions) bind(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.clientOnly, "client", false, "print the client's version only and ask no cluster")
-	fs.StringVar(&o.namespace, "namespace", link.DefaultNamespace, "namespace of the controller")
-	fs.StringVarP(&o.format, "output", "o", "", "format: json, or text when empty")
+	fs.StringVar(&o.namespace, "namespace", link.DefaultNamespace, "namespace of the installation")
+	fs.StringVarP(&o.format, "output", "o", "", "format: wide or json, which list controller and gateways, or text when empty")
 }
 
 func (o *versionOptions) validate() error {
-	if o.format != "" && o.format != formatJSON {
-		return fmt.Errorf("--output %q must be json or left out", o.format)
+	if o.format != "" && o.format != formatWide && o.format != formatJSON {
+		return fmt.Errorf("--output %q must be wide, json or left out", o.format)
 	}
 	return validateNamespace("--namespace", o.namespace)
 }
 
 // versions is what `version -o json` prints.
 type versions struct {
-	Client string `json:"client"`
-	Server string `json:"server,omitempty"`
+	Client    string                   `json:"client"`
+	Server    string                   `json:"server,omitempty"`
+	Workloads []check.WorkloadVersions `json:"workloads,omitempty"`
 }
 
 func newVersionCommand(streams Streams, globals *globalOptions, version string) *cobra.Command {
 	o := &versionOptions{}
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the versions of this command and of the controller",
+		Short: "Print the versions of this command, the controller and the gateways",
 		Args:  arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), streams, globals, version)
@@ -68,11 +74,7 @@ func (o *versionOptions) run(ctx context.Context, streams Streams, globals *glob
 	}
 	found := versions{Client: version}
 	if !o.clientOnly {
-		c, err := globals.client(streams)
-		if err != nil {
-			return err
-		}
-		if found.Server, err = serverVersion(ctx, c, o.namespace); err != nil {
+		if err := o.ask(ctx, streams, globals, &found); err != nil {
 			return err
 		}
 	}
@@ -86,6 +88,39 @@ func (o *versionOptions) run(ctx context.Context, streams Streams, globals *glob
 	if _, err := fmt.Fprint(streams.Out, text); err != nil {
 		return fmt.Errorf("writing the versions: %w", err)
 	}
+	if len(found.Workloads) == 0 {
+		return nil
+	}
+	rows := table.New("WORKLOAD", "VERSIONS")
+	for _, w := range found.Workloads {
+		rows.Row(w.Name, strings.Join(w.Versions, ", "))
+	}
+	return rows.Render(streams.Out)
+}
+
+// ask asks for workloads only where they are shown: the text that scripts read needs one request and one right.
+func (o *versionOptions) ask(ctx context.Context, streams Streams, globals *globalOptions, found *versions) error {
+	config, err := globals.restConfig(streams)
+	if err != nil {
+		return err
+	}
+	c, err := newClient(config)
+	if err != nil {
+		return err
+	}
+	if found.Server, err = serverVersion(ctx, c, o.namespace); err != nil || o.format == "" {
+		return err
+	}
+	observer, err := observe.New(config, c, observe.Options{Namespace: o.namespace})
+	if err != nil {
+		return fmt.Errorf("looking for what runs: %w", err)
+	}
+	facts := observer.Workloads(ctx)
+	if err := errors.Join(facts.Deployments.Err, facts.Pods.Err); err != nil {
+		streams.note("Versions of workloads are not known: %v", err)
+		return nil
+	}
+	found.Workloads = check.Versions(facts)
 	return nil
 }
 

@@ -6,5 +6,5 @@
 // request ends with the context. Of Secrets it keeps what may be told: no token, key or kubeconfig leaves
 // the function that reads it. It must never write; reviews of access are created, and never stored.
 //
-// An Observer is a value; Observe may be called by many goroutines.
+// An Observer is a value; its methods may be called by many goroutines.
 package observe

@@ -31,6 +31,9 @@ const (
 	selectMirrors        = v1alpha3.LabelMirroredService + "=true"
 	// linkerdConfig is the ConfigMap that every Linkerd control plane has.
 	linkerdConfig = "linkerd-config"
+	// linkerdRoots is the one that its proxies take their trust anchors from, whoever makes it, and its key.
+	linkerdRoots    = "linkerd-identity-trust-roots"
+	keyLinkerdRoots = "ca-bundle.crt"
 )
 
 // Options say where to look.
@@ -96,6 +99,8 @@ func (o *Observer) Observe(ctx context.Context) check.Facts {
 	}
 	o.observeServices(ctx, &f)
 	f.Anchors, f.Certificates = o.trust(ctx, f.Namespace, f.Deployments.Value)
+	f.Anchors = append(f.Anchors, o.linkerdAnchors(ctx, f.ControlPlanes.Value)...)
+	f.AllowLists = o.allowLists(ctx, f.Namespace, f.Deployments.Value)
 	f.Policies = o.policies(ctx, f.Namespace, types)
 	return f
 }
@@ -210,12 +215,24 @@ func (o *Observer) otherMirrors(ctx context.Context, namespace string) check.Rea
 	return read(names, nil, needs)
 }
 
-func (o *Observer) observeInstallation(ctx context.Context, f *check.Facts) {
+// Workloads finds out what runs in the namespace of the options, and nothing else.
+func (o *Observer) Workloads(ctx context.Context) check.Facts {
+	f := check.Facts{Namespace: o.options.Namespace}
+	o.observeWorkloads(ctx, &f)
+	return f
+}
+
+func (o *Observer) observeWorkloads(ctx context.Context, f *check.Facts) {
 	ours := metav1.ListOptions{LabelSelector: selectOurs}
 	deployments, err := o.kube.AppsV1().Deployments(f.Namespace).List(ctx, ours)
 	f.Deployments = read(deployments.Items, err, right("list", "apps", "deployments", f.Namespace))
 	pods, err := o.kube.CoreV1().Pods(f.Namespace).List(ctx, ours)
 	f.Pods = read(pods.Items, err, right("list", "", "pods", f.Namespace))
+}
+
+func (o *Observer) observeInstallation(ctx context.Context, f *check.Facts) {
+	ours := metav1.ListOptions{LabelSelector: selectOurs}
+	o.observeWorkloads(ctx, f)
 	accounts, err := o.kube.CoreV1().ServiceAccounts(f.Namespace).List(ctx, ours)
 	f.Accounts = read(len(accounts.Items), err, right("list", "", "serviceaccounts", f.Namespace))
 	f.Lease = found(o.kube.CoordinationV1().Leases(f.Namespace).Get(ctx, v1alpha3.ControllerLease, metav1.GetOptions{}))(

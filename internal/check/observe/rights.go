@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
@@ -58,7 +59,7 @@ func controllerNeeds(home string, args []string) []check.Right {
 		atHome = append(atHome, events, need{"discovery.k8s.io", "endpointslices", read})
 	}
 	all := need{"", "namespaces", read}.rights("")
-	if slices.Contains(args, "--create-namespaces") || slices.Contains(args, "--create-namespaces=true") {
+	if isOn(args, "--create-namespaces") {
 		all = append(all, right("create", "", "namespaces", ""))
 	}
 	for _, place := range places {
@@ -72,9 +73,33 @@ func controllerNeeds(home string, args []string) []check.Right {
 	return all
 }
 
-// importNamespaces are those of --import-namespaces, which may come from extra arguments, too.
-func importNamespaces(args []string) []string {
-	const flag = "--import-namespaces"
+// linkerdNeeds are what an account for other clusters is granted beside, with linkerd; a test compares them with the chart.
+func linkerdNeeds() []check.Right {
+	read := []string{"get", "list", "watch"}
+	var all []check.Right
+	for _, one := range []need{{"", "pods", read}, {"apps", "replicasets", read}, {"batch", "jobs", read}, {groupPolicy, "servers", read}} {
+		all = append(all, one.rights("")...)
+	}
+	return all
+}
+
+func importNamespaces(args []string) []string { return valuesOf(args, "--import-namespaces") }
+
+// arguments are those of a pod's containers.
+func arguments(pod corev1.PodSpec) []string {
+	var all []string
+	for _, c := range pod.Containers {
+		all = append(all, c.Args...)
+	}
+	return all
+}
+
+func isOn(args []string, flag string) bool {
+	return slices.Contains(args, flag) || slices.Contains(args, flag+"=true")
+}
+
+// valuesOf are those of a flag with a list, which may come from extra arguments, too.
+func valuesOf(args []string, flag string) []string {
 	var all []string
 	for i, arg := range args {
 		value, given := strings.CutPrefix(arg, flag+"=")
@@ -98,11 +123,7 @@ func (o *Observer) controllerRights(ctx context.Context, namespace string, deplo
 	pod := deployments[i].Spec.Template.Spec
 	user := "system:serviceaccount:" + namespace + ":" + pod.ServiceAccountName
 	groups := []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"}
-	var args []string
-	for _, c := range pod.Containers {
-		args = append(args, c.Args...)
-	}
-	rights := controllerNeeds(namespace, args)
+	rights := controllerNeeds(namespace, arguments(pod))
 	ask := func(ctx context.Context, r check.Right) (bool, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: user, Groups: groups, ResourceAttributes: attributes(r),
@@ -134,7 +155,7 @@ func (o *Observer) mayInstall(ctx context.Context, namespace string, t apiTypes)
 }
 
 // mayGrant asks what the API server asks of who makes the chart's Roles. Those of the controller hold all that the
-// other workloads' do.
+// others do, but for what some values ask for.
 func (o *Observer) mayGrant(ctx context.Context, namespace string) check.Read[check.RoleRights] {
 	needs := right("create", groupAuth, "selfsubjectaccessreviews", "")
 	verbs := []string{"escalate", "bind"}
@@ -144,9 +165,13 @@ func (o *Observer) mayGrant(ctx context.Context, namespace string) check.Read[ch
 	if may.Leave, err = grants(ctx, leave, o.mayI); err != nil {
 		return read(may, err, needs)
 	}
-	if slices.ContainsFunc(may.Leave, func(g check.Grant) bool { return !g.Allowed }) {
-		may.Held, err = grants(ctx, controllerNeeds(namespace, nil), o.mayI)
+	if !slices.ContainsFunc(may.Leave, func(g check.Grant) bool { return !g.Allowed }) {
+		return read(may, nil, needs)
 	}
+	if may.Held, err = grants(ctx, controllerNeeds(namespace, nil), o.mayI); err != nil {
+		return read(may, err, needs)
+	}
+	may.Linkerd, err = grants(ctx, linkerdNeeds(), o.mayI)
 	return read(may, err, needs)
 }
 

@@ -43,6 +43,18 @@ func (o *Observer) trust(ctx context.Context, namespace string, deployments []ap
 	return anchors, certificates
 }
 
+// linkerdAnchors are those of the mesh (CERT-10).
+func (o *Observer) linkerdAnchors(ctx context.Context, controlPlanes []string) []check.Anchors {
+	var anchors []check.Anchors
+	for _, namespace := range controlPlanes {
+		anchors = append(anchors, check.Anchors{
+			Source:       fmt.Sprintf("ConfigMap %s in namespace %s, key %s", linkerdRoots, namespace, keyLinkerdRoots),
+			ControlPlane: namespace, PEM: o.configMapKey(ctx, namespace, linkerdRoots, keyLinkerdRoots),
+		})
+	}
+	return anchors
+}
+
 func volume(pod corev1.PodSpec, name string) *corev1.Volume {
 	for i := range pod.Volumes {
 		if pod.Volumes[i].Name == name {
@@ -54,12 +66,10 @@ func volume(pod corev1.PodSpec, name string) *corev1.Volume {
 
 // identity is what the workload was told to be; of the controller it is that of its probes.
 func identity(pod corev1.PodSpec) string {
-	for _, c := range pod.Containers {
-		for _, arg := range c.Args {
-			for _, flag := range []string{"--identity=", "--probe-identity="} {
-				if name, ok := strings.CutPrefix(arg, flag); ok {
-					return name
-				}
+	for _, arg := range arguments(pod) {
+		for _, flag := range []string{"--identity=", "--probe-identity="} {
+			if name, ok := strings.CutPrefix(arg, flag); ok {
+				return name
 			}
 		}
 	}
@@ -87,15 +97,19 @@ func (o *Observer) bundle(ctx context.Context, namespace string, v *corev1.Volum
 	if v.Secret != nil {
 		return o.secretKey(ctx, namespace, v.Secret.SecretName, key(v.Secret.Items))
 	}
-	needs := right("get", "", "configmaps", namespace)
 	if v.ConfigMap == nil {
-		return read[[]byte](nil, nil, needs)
+		return check.Read[[]byte]{}
 	}
-	m, err := o.kube.CoreV1().ConfigMaps(namespace).Get(ctx, v.ConfigMap.Name, metav1.GetOptions{})
+	return o.configMapKey(ctx, namespace, v.ConfigMap.Name, key(v.ConfigMap.Items))
+}
+
+func (o *Observer) configMapKey(ctx context.Context, namespace, name, item string) check.Read[[]byte] {
+	needs := right("get", "", "configmaps", namespace)
+	m, err := o.kube.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return read[[]byte](nil, err, needs)
 	}
-	return read([]byte(m.Data[key(v.ConfigMap.Items)]), nil, needs)
+	return read([]byte(m.Data[item]), nil, needs)
 }
 
 func (o *Observer) secretKey(ctx context.Context, namespace, name, item string) check.Read[[]byte] {
