@@ -189,6 +189,9 @@ func TestRightsBeforeAnInstallation(t *testing.T) {
 		"kinds that some values ask for": {func(f *check.Facts) {
 			f.MayInstall.Value = append(f.MayInstall.Value, denied("create", "autoscaling", "horizontalpodautoscalers"), denied("create", "cert-manager.io", "certificates"))
 		}, []string{"warning pre-permissions: you may not create horizontalpodautoscalers.autoscaling in namespace links, create certificates.cert-manager.io"}},
+		"Helm's Secrets are out of reach": {func(f *check.Facts) {
+			f.MayInstall.Value = append(f.MayInstall.Value, check.Grant{Right: check.Right{Verb: "update", Resource: "secrets", Namespace: "links"}})
+		}, []string{"warning pre-permissions: you may not update secrets in namespace links, where Helm keeps its releases"}},
 		"may not grant": {func(f *check.Facts) {
 			f.MayGrant.Value = check.RoleRights{Leave: []check.Grant{denied("escalate", rbac, "roles")}, Held: []check.Grant{denied("delete", "", "services")}}
 		}, []string{"error pre-escalation: you do not hold delete services in namespace links"}},

@@ -10,11 +10,14 @@ func prePermissions(f Facts) []Finding {
 	if problem := f.MayInstall.problem(text); problem != nil {
 		return problem
 	}
-	var needed, optional []Grant
+	var needed, optional, helms []Grant
 	for _, g := range f.MayInstall.Value {
-		if isOptional(g.Right) {
+		switch {
+		case isHelms(g.Right):
+			helms = append(helms, g)
+		case isOptional(g.Right):
 			optional = append(optional, g)
-		} else {
+		default:
 			needed = append(needed, g)
 		}
 	}
@@ -25,10 +28,18 @@ func prePermissions(f Facts) []Finding {
 	if denied := deniedOf(optional); len(denied) > 0 {
 		findings = append(findings, warn(text, "you may not "+list(denied)+", which few values ask for", "install with an account that may, or without what needs this"))
 	}
+	if denied := deniedOf(helms); len(denied) > 0 {
+		findings = append(findings, warn(text, "you may not "+list(denied)+", where Helm keeps its releases", "install with an account that may, or without Helm: `mirror install | kubectl apply -f -`"))
+	}
 	if len(findings) > 0 {
 		return findings
 	}
 	return good(fmt.Sprintf("%s (%d permissions)", text, len(f.MayInstall.Value)))
+}
+
+// isHelms is true for what nothing that is rendered needs, and Helm does.
+func isHelms(r Right) bool {
+	return r.Group == "" && r.Resource == "secrets" && (r.Verb == "list" || r.Verb == "update" || r.Verb == "delete")
 }
 
 // isOptional is true for kinds that are rendered where values ask for them.

@@ -83,7 +83,7 @@ func (o *unlinkOptions) run(ctx context.Context, streams Streams, globals *globa
 		}
 		return o.output.write(streams, objects)
 	}
-	objects, err := o.findLink(ctx, c, globals.linkerdNamespace)
+	objects, err := o.findLink(ctx, streams, c, globals.linkerdNamespace)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (o *unlinkOptions) run(ctx context.Context, streams Streams, globals *globa
 }
 
 // findLink finds the Links to a cluster and their credentials, without asking the target anything.
-func (o *unlinkOptions) findLink(ctx context.Context, c client.Client, linkerdNamespace string) ([]runtime.Object, error) {
+func (o *unlinkOptions) findLink(ctx context.Context, streams Streams, c client.Client, linkerdNamespace string) ([]runtime.Object, error) {
 	var links v1alpha3.LinkList
 	if err := c.List(ctx, &links, client.InNamespace(o.namespace)); err != nil {
 		return nil, fmt.Errorf("listing Links in namespace %s: %w", o.namespace, err)
@@ -114,7 +114,7 @@ func (o *unlinkOptions) findLink(ctx context.Context, c client.Client, linkerdNa
 			client.ObjectKey{Namespace: o.namespace, Name: l.Spec.ClusterCredentialsSecret},
 			client.ObjectKey{Namespace: l.Spec.TargetClusterLinkerdNamespace, Name: link.SecretName(l.Spec.TargetClusterName)})
 	}
-	credentials, err := o.findCredentials(ctx, c, secrets)
+	credentials, err := o.findCredentials(ctx, streams, c, secrets)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (o *unlinkOptions) findLink(ctx context.Context, c client.Client, linkerdNa
 }
 
 // findCredentials finds those of the Secrets that there are, and that are ours to delete.
-func (o *unlinkOptions) findCredentials(ctx context.Context, c client.Client, keys []client.ObjectKey) ([]runtime.Object, error) {
+func (o *unlinkOptions) findCredentials(ctx context.Context, streams Streams, c client.Client, keys []client.ObjectKey) ([]runtime.Object, error) {
 	var found []runtime.Object
 	slices.SortFunc(keys, func(a, b client.ObjectKey) int { return strings.Compare(a.String(), b.String()) })
 	for _, key := range slices.Compact(keys) {
@@ -135,12 +135,13 @@ func (o *unlinkOptions) findCredentials(ctx context.Context, c client.Client, ke
 			continue
 		}
 		secret := &corev1.Secret{}
-		if err := c.Get(ctx, key, secret); apierrors.IsNotFound(err) {
-			continue
-		} else if err != nil {
+		switch err := c.Get(ctx, key, secret); {
+		case apierrors.IsNotFound(err):
+		case apierrors.IsForbidden(err) && key.Namespace != o.namespace:
+			streams.note("Secret %s may not be read: if it is a copy of these credentials, for a Linkerd control plane, delete it with an account that may.", key)
+		case err != nil:
 			return nil, fmt.Errorf("reading Secret %s: %w", key, err)
-		}
-		if o.isCredentials(secret) {
+		case o.isCredentials(secret):
 			found = append(found, reference(corev1.SchemeGroupVersion.WithKind("Secret"), secret))
 		}
 	}

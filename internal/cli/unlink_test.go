@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -100,7 +101,7 @@ func TestUnlinkFindsTheControlPlanesCopy(t *testing.T) {
 		"without the label":                {"east", "", secret(v1alpha3.SecretTypeRemoteKubeconfig, ""), false},
 		"labelled for another cluster":     {"east", "", secret(v1alpha3.SecretTypeRemoteKubeconfig, "north"), false},
 		"of another type":                  {"east", "", secret(corev1.SecretTypeOpaque, "east"), false},
-		"where no namespace can be":        {"east", "no/namespace", secret(v1alpha3.SecretTypeRemoteKubeconfig, ""), false},
+		"where no namespace is":            {"east", "no-such-namespace", secret(v1alpha3.SecretTypeRemoteKubeconfig, ""), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			namespace, linkerd := west.Namespace(t), west.Namespace(t)
@@ -126,6 +127,31 @@ func TestUnlinkFindsTheControlPlanesCopy(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// Who may read Secrets beside the Link alone still gets what is there, and hears of the copy that may be left.
+func TestUnlinkWithoutTheRightToReadTheCopy(t *testing.T) {
+	west := rig.Shared(t, 1)[0]
+	namespace, linkerd := west.Namespace(t), west.Namespace(t)
+	obj := rig.Link(namespace, "east")
+	obj.Name, obj.Spec.ClusterCredentialsSecret, obj.Spec.TargetClusterLinkerdNamespace = "by-hand", "credentials", linkerd
+	own := controlPlaneCopy(namespace, "east")
+	own.Name = "credentials"
+	rig.Create(t, west, obj, own, controlPlaneCopy(linkerd, "east"))
+	user := rig.User{Name: "unlinks-" + namespace}
+	err := west.Grant(t.Context(), user,
+		rbacv1.PolicyRule{APIGroups: []string{v1alpha3.GroupVersion.Group}, Resources: []string{"links"}, Verbs: []string{"list"}},
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}, ResourceNames: []string{"credentials", "cluster-credentials-by-hand"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := runMirror(t, "unlink", "--kubeconfig", kubeconfigFile(t, west), "--namespace", namespace, "--cluster-name", "by-hand", "--as", user.Name)
+	if got.code != 0 || !strings.Contains(got.err, "Secret "+linkerd+"/cluster-credentials-east may not be read") {
+		t.Errorf("%+v", got)
+	}
+	if diff := cmp.Diff([]string{"Link " + namespace + "/by-hand", "Secret " + namespace + "/credentials"}, references(t, got.out)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

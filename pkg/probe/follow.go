@@ -119,6 +119,9 @@ func (g *Gateways) publish(gw *gateway) {
 	if !gw.settings.enabled {
 		g.metrics.forget(gw.settings.cluster)
 	} else {
+		if len(gw.targets) == 0 && gw.resolved() {
+			g.metrics.forgetVerdict(gw.settings.cluster)
+		}
 		g.metrics.setVerdict(gw.settings.cluster, gw.verdict())
 		g.metrics.setExpiry(gw.settings.cluster, gw.expiry())
 		for ip, t := range gw.targets {

@@ -79,12 +79,15 @@ func (m *Metrics) setEnabled(cluster string, enabled bool) {
 	m.enabled.WithLabelValues(cluster).Set(number(enabled))
 }
 
-// setVerdict leaves the gauge as it is while the verdict is Unknown.
+// setVerdict leaves the gauge as it is while the verdict is Unknown; see forgetVerdict.
 func (m *Metrics) setVerdict(cluster string, verdict State) {
 	if verdict != Unknown {
 		m.alive.WithLabelValues(cluster).Set(number(verdict == Alive))
 	}
 }
+
+// forgetVerdict is for a gateway without an address: what was found at others says nothing of it.
+func (m *Metrics) forgetVerdict(cluster string) { m.alive.DeleteLabelValues(cluster) }
 
 // countProbe counts every probe, whatever its result and the thresholds (LESSON-59).
 func (m *Metrics) countProbe(cluster string, ip netip.Addr, latency time.Duration, err error) {

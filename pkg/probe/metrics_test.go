@@ -117,6 +117,12 @@ func TestAliveIsAbsentWhileNothingCanBeProbed(t *testing.T) {
 		if got := b.value("gateway_alive", map[string]string{"target_cluster_name": "east"}); got != 1 {
 			t.Errorf("gateway_alive = %v, want 1", got)
 		}
+		b.dns.fails("other.example.com", errors.New("no answer"))
+		b.g.Set(testLink("other.example.com"))
+		b.advance(time.Minute)
+		if n := b.series("gateway_alive"); n != 0 {
+			t.Errorf("gateway_alive tells of a gateway that the Link does not have any more")
+		}
 	})
 }
 

@@ -241,25 +241,33 @@ func rootsOf(anchor *certs.Authority) (int, any) {
 	return http.StatusOK, corev1.ConfigMap{Data: map[string]string{"ca-bundle.crt": string(certs.Bundle(anchor))}}
 }
 
-// INST-13: an account of remoteAccess.accounts with linkerd gets more than the controller has; few ask for it, so it is a warning.
+// INST-13: where Linkerd runs, an account of remoteAccess.accounts with linkerd gets more than the controller has; few ask
+// for it, so it is a warning.
 func TestRightsThatLinkerdsAccountsAreGranted(t *testing.T) {
 	t.Parallel()
+	linkerd := []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "linkerd"}}}
+	linkerds := func(r *authorizationv1.ResourceAttributes) bool {
+		return r.Resource == "pods" || r.Resource == "replicasets" || r.Resource == "jobs" || r.Resource == "servers"
+	}
 	for name, c := range map[string]struct {
 		denied func(*authorizationv1.ResourceAttributes) bool
 		want   string
+		planes []corev1.Namespace
 	}{
-		"holds what the controller has": {func(r *authorizationv1.ResourceAttributes) bool {
-			return r.Resource == "pods" || r.Resource == "replicasets" || r.Resource == "jobs" || r.Resource == "servers"
-		}, "warning: get/list/watch pods in all namespaces, get/list/watch replicasets.apps in all namespaces, " +
-			"get/list/watch jobs.batch in all namespaces, get/list/watch servers.policy.linkerd.io in all namespaces"},
-		"holds all of it":   {func(*authorizationv1.ResourceAttributes) bool { return false }, "ok: you hold it yourself"},
-		"holds nothing":     {func(*authorizationv1.ResourceAttributes) bool { return true }, "error: you do not hold get/list/watch namespaces"},
-		"lacks the ingress": {func(r *authorizationv1.ResourceAttributes) bool { return r.Resource == "services" }, "error: services"},
+		"holds what the controller has, without Linkerd": {denied: linkerds, want: "ok: you hold it yourself"},
+		"holds what the controller has": {linkerds, "warning: get/list/watch pods in all namespaces, get/list/watch replicasets.apps in all namespaces, " +
+			"get/list/watch jobs.batch in all namespaces, get/list/watch servers.policy.linkerd.io in all namespaces", linkerd},
+		"holds all of it":   {func(*authorizationv1.ResourceAttributes) bool { return false }, "ok: you hold it yourself", linkerd},
+		"holds nothing":     {func(*authorizationv1.ResourceAttributes) bool { return true }, "error: you do not hold get/list/watch namespaces", linkerd},
+		"lacks the ingress": {func(r *authorizationv1.ResourceAttributes) bool { return r.Resource == "services" }, "error: services", linkerd},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := newAPIServer(t, func(r *http.Request) (int, any) {
-				if !strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews") {
+				switch {
+				case r.URL.Path == "/api/v1/namespaces":
+					return http.StatusOK, corev1.NamespaceList{Items: c.planes}
+				case !strings.HasSuffix(r.URL.Path, "/selfsubjectaccessreviews"):
 					return 0, nil
 				}
 				var review authorizationv1.SelfSubjectAccessReview

@@ -89,7 +89,7 @@ func (o *Observer) Observe(ctx context.Context) check.Facts {
 	o.observeInstallation(ctx, &f)
 	if len(o.options.Install) > 0 {
 		f.MayInstall = o.mayInstall(ctx, f.Namespace, types)
-		f.MayGrant = o.mayGrant(ctx, f.Namespace)
+		f.MayGrant = o.mayGrant(ctx, f.Namespace, len(f.ControlPlanes.Value) > 0)
 		f.LoadBalancers = o.loadBalancers(ctx)
 	}
 	// Links that are not asked for are none; they are asked for unless there is no such type.

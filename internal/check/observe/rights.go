@@ -155,8 +155,8 @@ func (o *Observer) mayInstall(ctx context.Context, namespace string, t apiTypes)
 }
 
 // mayGrant asks what the API server asks of who makes the chart's Roles. Those of the controller hold all that the
-// others do, but for what some values ask for.
-func (o *Observer) mayGrant(ctx context.Context, namespace string) check.Read[check.RoleRights] {
+// others do, but for what values ask for where Linkerd runs.
+func (o *Observer) mayGrant(ctx context.Context, namespace string, linkerd bool) check.Read[check.RoleRights] {
 	needs := right("create", groupAuth, "selfsubjectaccessreviews", "")
 	verbs := []string{"escalate", "bind"}
 	leave := slices.Concat(need{groupRBAC, "clusterroles", verbs}.rights(""), need{groupRBAC, "roles", verbs}.rights(namespace))
@@ -168,7 +168,7 @@ func (o *Observer) mayGrant(ctx context.Context, namespace string) check.Read[ch
 	if !slices.ContainsFunc(may.Leave, func(g check.Grant) bool { return !g.Allowed }) {
 		return read(may, nil, needs)
 	}
-	if may.Held, err = grants(ctx, controllerNeeds(namespace, nil), o.mayI); err != nil {
+	if may.Held, err = grants(ctx, controllerNeeds(namespace, nil), o.mayI); err != nil || !linkerd {
 		return read(may, err, needs)
 	}
 	may.Linkerd, err = grants(ctx, linkerdNeeds(), o.mayI)

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	discoveryv1ac "k8s.io/client-go/applyconfigurations/discovery/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/pkg/link"
@@ -418,19 +419,28 @@ func (w *world) checkAdoption(p plan.Plan) {
 	if p.Service == nil || hash != ends || adopted != ends || (ends && len(p.Slices) > 0) {
 		w.t.Fatalf("adoption: removes Endpoints %t, hash %t, event %t, %d slices", ends, hash, adopted, len(p.Slices))
 	}
-	if ends && linkerdsAlone(w.in.Local.Slices) {
+	if ends && linkerdsAlone(w.in) {
 		w.t.Fatal("adoption: the Endpoints go, and none of ours is ready")
 	}
 }
 
-// linkerdsAlone says whether the Endpoints of Linkerd's controller are ready, and no slice of ours is.
-func linkerdsAlone(list []*discoveryv1.EndpointSlice) bool {
-	ready := map[string]bool{}
-	for _, s := range list {
-		by := s.Labels[discoveryv1.LabelManagedBy]
-		ready[by] = ready[by] || plan.RemoteReady([]*discoveryv1.EndpointSlice{s})
+// linkerdsAlone says whether the Endpoints of Linkerd's controller may lead to the service, and no slice of ours is ready.
+func linkerdsAlone(in plan.Input) bool {
+	for _, s := range in.Local.Slices {
+		if s.Labels[discoveryv1.LabelManagedBy] == v1alpha3.SliceManagedBy && plan.RemoteReady([]*discoveryv1.EndpointSlice{s}) {
+			return false
+		}
 	}
-	return ready["endpointslicemirroring-controller.k8s.io"] && !ready[v1alpha3.SliceManagedBy]
+	leads := func(s *discoveryv1.EndpointSlice, a plan.GatewayAddress) bool {
+		return plan.RefusedAddress(a.IP.Unmap(), in.Policy.LocalNetworks) == "" &&
+			slices.ContainsFunc(s.Endpoints, func(e discoveryv1.Endpoint) bool {
+				return ptr.Deref(e.Conditions.Ready, true) && slices.Contains(e.Addresses, a.IP.Unmap().String())
+			})
+	}
+	return plan.RemoteReady(in.Remote.Slices) && slices.ContainsFunc(in.Local.Slices, func(s *discoveryv1.EndpointSlice) bool {
+		return s.Labels[discoveryv1.LabelManagedBy] == "endpointslicemirroring-controller.k8s.io" &&
+			slices.ContainsFunc(in.Gateway, func(a plan.GatewayAddress) bool { return leads(s, a) })
+	})
 }
 
 // checkModes: slices of the old mode stay until those of the new one are seen to be there (MIR-12).
@@ -504,7 +514,7 @@ func (w *world) checkFresh() {
 	}) {
 		return
 	}
-	if linkerdsAlone(in.Local.Slices) {
+	if linkerdsAlone(in) {
 		return
 	}
 	fresh := newCluster(plan.Local{})

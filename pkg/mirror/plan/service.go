@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -87,19 +88,31 @@ func (p *pass) deleteSelected(name string, slice *discoveryv1.EndpointSlice) {
 	}
 }
 
-// mayLoseEndpoints says whether the Endpoints object of Linkerd's controller can go without taking the last ready endpoint
-// along: one of ours is ready, or none of its own is. A dead gateway is not enough: what blocks our probes need not block
-// clients, and Linkerd's controller empties the object of ready addresses itself when its own probes fail.
+// mayLoseEndpoints says whether the Endpoints object of Linkerd's controller can go without taking the last endpoint along
+// that may work: one of ours is ready, or none of its own leads on. A dead gateway is not enough: what blocks our probes need
+// not block clients, and Linkerd's controller empties the object of ready addresses itself when its own probes fail.
 func (p *pass) mayLoseEndpoints() bool {
 	ours, theirs := false, false
 	for name, slice := range p.named {
-		if slice.Labels[discoveryv1.LabelServiceName] != p.mirror || p.deleted[name] || !anyReady(slice.Endpoints) {
+		if slice.Labels[discoveryv1.LabelServiceName] != p.mirror || p.deleted[name] {
 			continue
 		}
-		ours = ours || p.ownsSlice(slice)
-		theirs = theirs || slice.Labels[discoveryv1.LabelManagedBy] == managedByMirroring
+		ours = ours || p.ownsSlice(slice) && anyReady(slice.Endpoints)
+		theirs = theirs || slice.Labels[discoveryv1.LabelManagedBy] == managedByMirroring && p.leadsOn(slice.Endpoints)
 	}
 	return ours || !theirs
+}
+
+// leadsOn says whether a ready endpoint of Linkerd's is still a way to the remote service: where that has a ready
+// endpoint itself, an address of the gateway as the Link has it now, and one that traffic may be sent to.
+func (p *pass) leadsOn(endpoints []discoveryv1.Endpoint) bool {
+	return RemoteReady(p.in.Remote.Slices) && slices.ContainsFunc(endpoints, func(e discoveryv1.Endpoint) bool {
+		return anyReady([]discoveryv1.Endpoint{e}) && slices.ContainsFunc(e.Addresses, func(address string) bool {
+			ip, err := netip.ParseAddr(address)
+			return err == nil && RefusedAddress(ip.Unmap(), p.in.Policy.LocalNetworks) == "" &&
+				slices.ContainsFunc(p.gatewayAddresses(nil), func(a GatewayAddress) bool { return a.IP == ip.Unmap() })
+		})
+	})
 }
 
 // serviceIntent is the mirror: see the package comment for what it takes over. Annotations are never nil.
