@@ -119,7 +119,10 @@ func (b *balancer) reconcile(ctx context.Context) error {
 	}
 	for uid, address := range b.given {
 		if !live[uid] {
-			errs = append(errs, b.unroute(address))
+			if err := b.unroute(address); err != nil {
+				errs = append(errs, err) // the address is not free yet
+				continue
+			}
 			delete(b.given, uid)
 		}
 	}
@@ -228,8 +231,11 @@ func (b *balancer) unroute(address netip.Addr) error {
 	if b.route[address] == 0 {
 		return nil
 	}
+	if err := b.cluster.segment.Unroute(netip.PrefixFrom(address, address.BitLen())); err != nil {
+		return err
+	}
 	delete(b.route, address)
-	return b.cluster.segment.Unroute(netip.PrefixFrom(address, address.BitLen()))
+	return nil
 }
 
 // publish writes the Service's status, unless it is right.

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,7 +77,7 @@ func (c *Cluster) boot(ctx context.Context) error {
 	if c.balancer, err = startBalancer(c); err != nil {
 		return err
 	}
-	if err := c.awaitNodes(ctx); err != nil {
+	if err := c.awaitNodes(ctx, time.Time{}); err != nil {
 		return err
 	}
 	c.fleet.progress.say("cluster %s: nodes are ready", c.Name())
@@ -124,20 +126,71 @@ func (c *Cluster) publishAPIServer(ctx context.Context) error {
 	return nil
 }
 
-// awaitNodes returns when every node is ready.
-func (c *Cluster) awaitNodes(ctx context.Context) error {
-	return Await(ctx, func(ctx context.Context) error {
-		var found corev1.NodeList
-		if err := c.Client().List(ctx, &found); err != nil {
-			return fmt.Errorf("list nodes: %w", err)
-		}
-		for i := range found.Items {
-			if !isReady(&found.Items[i]) {
-				return fmt.Errorf("node %s is not ready", found.Items[i].Name)
+// awaitNodes returns when every node is ready, and its kubelet has said since then that it lives: what the API has of
+// nodes outlives them.
+func (c *Cluster) awaitNodes(ctx context.Context, since time.Time) error {
+	return c.await(ctx, func(ctx context.Context) error {
+		for _, n := range c.nodes {
+			var node corev1.Node
+			if err := c.get(ctx, "", n.name, &node); err != nil {
+				return fmt.Errorf("look at node %s: %w", n.name, err)
+			}
+			if !isReady(&node) {
+				return fmt.Errorf("node %s is not ready", n.name)
+			}
+			if err := n.renewed(ctx, since); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
+}
+
+// renewed says whether kubelet has renewed its lease since then.
+func (n *Node) renewed(ctx context.Context, since time.Time) error {
+	if since.IsZero() {
+		return nil
+	}
+	var lease coordinationv1.Lease
+	if err := n.cluster.get(ctx, corev1.NamespaceNodeLease, n.name, &lease); err != nil {
+		return fmt.Errorf("look at the lease of node %s: %w", n.name, err)
+	}
+	if renewed := lease.Spec.RenewTime; renewed == nil || !renewed.After(since) {
+		return fmt.Errorf("kubelet of node %s has not been heard of since it was started", n.name)
+	}
+	return nil
+}
+
+// await asks until it hears no error, or until a process has ended without which that can never be.
+func (c *Cluster) await(ctx context.Context, ask func(context.Context) error) error {
+	var ended error
+	err := Await(ctx, func(ctx context.Context) error {
+		if ended = c.ended(); ended != nil {
+			return nil
+		}
+		return ask(ctx)
+	})
+	switch {
+	case ended != nil:
+		return ended
+	case errors.Is(err, context.DeadlineExceeded):
+		for _, n := range c.nodes {
+			err = fmt.Errorf("%w\nnode %s: %s", err, n.name, n.host.Tail())
+		}
+	}
+	return err
+}
+
+// ended tells which process beside the control plane's runs no more.
+func (c *Cluster) ended() error {
+	for _, n := range c.nodes {
+		if err := n.host.Ended(); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.scheduler.Ended()
 }
 
 // isReady says whether a node says so, and nobody else says that it does not answer.

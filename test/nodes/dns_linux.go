@@ -21,7 +21,7 @@ func (c *Cluster) installDNS(ctx context.Context) error {
 }
 
 func (c *Cluster) awaitDNS(ctx context.Context) error {
-	return Await(ctx, func(ctx context.Context) error {
+	return c.await(ctx, func(ctx context.Context) error {
 		var deployment appsv1.Deployment
 		if err := c.get(ctx, metav1.NamespaceSystem, "coredns", &deployment); err != nil {
 			return err

@@ -3,8 +3,9 @@
 //
 // It owns everything below a Fleet: networks, processes, control groups, addresses of load balancers, DNS. It must
 // never change anything of the machine that outlives it. Everything runs in namespaces of networks, mounts and processes
-// of its own, so that the kernel cleans up after whatever ends the program; folders and control groups that a killed
-// program leaves behind are removed by the next one. It needs Linux and root: see Missing.
+// of its own, so that the kernel cleans up after whatever ends the program. All folders and control groups, temporary files
+// of other packages among them, lie in one of the program's, which is removed after its end, or by the next program if both
+// were killed. LINKSPAN_RIG_KEEP=1 leaves it in place, to read the logs. It needs Linux and root: see Missing.
 //
 // In a test package:
 //

@@ -3,6 +3,7 @@ package nodes
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Faults of a node. Each has a way back below it.
@@ -25,13 +26,14 @@ func (n *Node) ThawKubelet() error { return n.host.ThawKubelet() }
 // KillContainerd ends containerd at once; containers go on.
 func (n *Node) KillContainerd() error { return n.host.KillContainerd() }
 
-// PowerOff ends everything on the node at once, containers too.
-func (n *Node) PowerOff() error { return n.host.Kill() }
+// PowerOff ends everything on the node at once, containers too. The cable is pulled first: a dead machine neither takes leave
+// of its connections nor refuses new ones.
+func (n *Node) PowerOff() error { return errors.Join(n.Unplug(), n.host.Kill()) }
 
-// Start starts what of containerd, kubelet and kube-proxy does not run. After PowerOff, kubelet makes new containers for the
-// pods that the API server still has for this node.
+// Start puts the cable back, and starts what of containerd, kubelet and kube-proxy does not run. After PowerOff, kubelet
+// makes new containers for the pods that the API server still has for this node.
 func (n *Node) Start(ctx context.Context) error {
-	return errors.Join(n.host.StartContainerd(ctx), n.host.StartKubelet())
+	return errors.Join(n.Plug(), n.host.StartContainerd(ctx), n.host.StartKubelet())
 }
 
 // Faults of a cluster, beside the control plane's: Stop, Kill and Start of rig.Cluster end and start the API server and the
@@ -44,17 +46,21 @@ func (c *Cluster) Cut() error { return c.segment.Cut() }
 // Mend ends Cut.
 func (c *Cluster) Mend() error { return c.segment.Mend() }
 
-// PowerOff ends everything in the cluster at once: nodes, containers, control plane. Its data stays.
+// PowerOff ends everything in the cluster at once: nodes, containers, control plane, without a word to anybody. Its data stays.
 func (c *Cluster) PowerOff() error {
-	var errs []error
+	errs := []error{c.Cut()}
 	for _, n := range c.nodes {
 		errs = append(errs, n.PowerOff())
 	}
 	return errors.Join(append(errs, c.Kill(), c.killScheduler())...)
 }
 
-// PowerOn ends PowerOff, and returns when all nodes are ready.
+// PowerOn ends PowerOff, and returns when all nodes are ready again.
 func (c *Cluster) PowerOn(ctx context.Context) error {
+	since := time.Now()
+	if err := c.Mend(); err != nil {
+		return err
+	}
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
@@ -66,7 +72,7 @@ func (c *Cluster) PowerOn(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.awaitNodes(ctx)
+	return c.awaitNodes(ctx, since)
 }
 
 func (c *Cluster) killScheduler() error {

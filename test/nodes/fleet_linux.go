@@ -44,6 +44,9 @@ type Fleet struct {
 	progress progress
 }
 
+// startPatience bounds a start, which takes a minute or two on two busy cores.
+const startPatience = 5 * time.Minute
+
 // progress tells lines with the seconds since the start.
 type progress struct {
 	to    io.Writer
@@ -54,8 +57,8 @@ func (p progress) say(format string, args ...any) {
 	fmt.Fprintf(p.to, "nodes: %5.1fs %s\n", time.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// Start starts clusters, all at once, and returns when all nodes are ready and names resolve. What runs outlives ctx; Close
-// ends it. The program must be isolated: see Isolate and Main.
+// Start starts clusters, all at once, and returns when all nodes are ready and names resolve, or when that takes unreasonably
+// long. What runs outlives ctx; Close ends it. The program must be isolated: see Isolate and Main.
 func Start(ctx context.Context, options Options) (*Fleet, error) {
 	programs := os.Getenv(envPrograms)
 	if programs == "" {
@@ -69,8 +72,10 @@ func Start(ctx context.Context, options Options) (*Fleet, error) {
 	if f.progress.to == nil {
 		f.progress.to = os.Stderr
 	}
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
 	if err := f.start(ctx, options); err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(fmt.Errorf("%w\n%s", err, s.whereLogsAre()), f.Close())
 	}
 	return f, nil
 }
@@ -80,9 +85,8 @@ func (f *Fleet) start(ctx context.Context, options Options) error {
 	for i, wanted := range options.Clusters {
 		c, err := f.newCluster(i+1, wanted)
 		if err != nil {
-			return err
+			return fmt.Errorf("cluster %s: %w", wanted.Name, err)
 		}
-		f.clusters = append(f.clusters, c)
 		controlPlanes[i] = c.controlPlane(wanted)
 	}
 	images, err := f.ownImages(ctx)
@@ -125,22 +129,25 @@ func (f *Fleet) startControlPlanes(ctx context.Context, wanted []rig.ClusterOpti
 	return nil
 }
 
+// newCluster makes a cluster's network and its nodes. The fleet has it as soon as there is anything of it, so that Close
+// takes away what was made before a failure.
 func (f *Fleet) newCluster(index int, options ClusterOptions) (*Cluster, error) {
 	if options.Nodes == 0 {
 		options.Nodes = 1
 	}
 	if err := (network.Plan{Index: index}).Check(options.Nodes); err != nil {
-		return nil, fmt.Errorf("cluster %s: %w", options.Name, err)
+		return nil, err
 	}
 	segment, err := network.NewSegment(index, rig.ClusterAddress(index))
 	if err != nil {
 		return nil, err
 	}
 	c := &Cluster{fleet: f, options: options, dir: filepath.Join(f.state.dir, options.Name+"-nodes"), segment: segment}
+	f.clusters = append(f.clusters, c)
 	for number := 1; number <= options.Nodes; number++ {
 		n, err := c.newNode(number)
 		if err != nil {
-			return nil, fmt.Errorf("cluster %s: %w", options.Name, err)
+			return nil, err
 		}
 		c.nodes = append(c.nodes, n)
 	}

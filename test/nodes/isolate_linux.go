@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,9 +28,13 @@ const (
 func Isolate(ctx context.Context, want rig.Isolation) (*rig.Isolated, error) {
 	want.Machine = true
 	if os.Getenv(envPrograms) != "" { // inside
-		return rig.Isolate(ctx, want)
+		isolated, err := rig.Isolate(ctx, want)
+		if err != nil || isolated.Outside {
+			return isolated, err
+		}
+		return isolated, settle()
 	}
-	if err := Supported(); err != nil {
+	if err := errors.Join(fits(), Supported()); err != nil {
 		return nil, err
 	}
 	if err := sweep(); err != nil {
@@ -57,12 +62,12 @@ func ensure(ctx context.Context, progress io.Writer) (string, error) {
 	return kubebin.EnsureNodes(ctx, progress)
 }
 
-// Main runs the tests of a package isolated, when LINKSPAN_NODES=1 asks for nodes. Else, or where there can be none, it
-// runs them as they are: those that call Need are skipped.
+// Main runs the tests of a package isolated, when LINKSPAN_NODES=1 asks for nodes, and fails where there can be none. Else
+// it runs them as they are: those that call Need are skipped.
 // Use it as func TestMain(m *testing.M) { os.Exit(nodes.Main(m)) }. What tests share is ended by what is to be done after
 // them, and before goroutines that were left behind are looked for.
 func Main(m *testing.M, after ...func() error) int {
-	if os.Getenv(envPrograms) == "" && reason() != "" {
+	if os.Getenv(envPrograms) == "" && os.Getenv(EnvWanted) != "1" {
 		return m.Run()
 	}
 	isolated, err := Isolate(context.Background(), rig.Isolation{})
@@ -93,21 +98,10 @@ func Main(m *testing.M, after ...func() error) int {
 	return 0
 }
 
-// Need skips a test where there are no nodes, and says why.
+// Need skips a test where nobody asked for nodes.
 func Need(t testing.TB) {
 	t.Helper()
 	if os.Getenv(envPrograms) == "" {
-		t.Skip(reason())
+		t.Skip("Kubernetes nodes are only started with " + EnvWanted + "=1")
 	}
-}
-
-// reason is why there are no nodes, empty when there can be.
-func reason() string {
-	if os.Getenv(EnvWanted) != "1" {
-		return "Kubernetes nodes are only started with " + EnvWanted + "=1"
-	}
-	if err := Supported(); err != nil {
-		return err.Error()
-	}
-	return ""
 }

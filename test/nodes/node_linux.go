@@ -46,7 +46,7 @@ func (c *Cluster) newNode(number int) (*Node, error) {
 		Pause: pauseImage,
 	}
 	if n.host, err = host.New(n.options); err != nil {
-		return nil, errors.Join(err, n.namespace.Close())
+		return nil, errors.Join(err, n.close())
 	}
 	return n, nil
 }
@@ -100,8 +100,5 @@ func (n *Node) boot(ctx context.Context) error {
 }
 
 func (n *Node) close() error {
-	if n.namespace == nil {
-		return nil
-	}
 	return errors.Join(n.cluster.segment.Leave(n.number), n.namespace.Close())
 }

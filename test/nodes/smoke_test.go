@@ -3,6 +3,7 @@
 package nodes_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,13 +11,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/linkspan/linkspan/test/nodes"
+	"github.com/linkspan/linkspan/test/rig"
 )
 
 // Two clusters with real pods: names resolve, and pods reach pods and load balancers of the other cluster.
 func TestTwoClustersWithPods(t *testing.T) {
 	nodes.Need(t)
 	var dir string
+	settings := machineSettings(t)
 	t.Run("run", func(t *testing.T) {
 		fleet := start(t, nodes.ClusterOptions{Name: "west"}, nodes.ClusterOptions{Name: "east"})
 		dir = fleet.Dir()
@@ -33,24 +38,31 @@ func TestTwoClustersWithPods(t *testing.T) {
 	if dir != "" {
 		nothingIsLeft(t, dir)
 	}
+	if diff := cmp.Diff(settings, machineSettings(t)); diff != "" {
+		t.Errorf("the machine's settings have changed: %s", diff)
+	}
 }
 
 // nothingIsLeft looks for processes, mounts, folders and control groups.
 func nothingIsLeft(t *testing.T, dir string) {
 	t.Helper()
-	name := filepath.Base(dir)
-	for pid, command := range processes(t) {
-		const first = 1 // it started this program
-		if pid != first && pid != os.Getpid() {
-			t.Errorf("process %d is left: %s", pid, command)
+	name := filepath.Join(filepath.Base(filepath.Dir(dir)), filepath.Base(dir)) // its control group's
+	expect(t, "processes to be buried", func() error {
+		var errs []error
+		for pid, command := range processes(t) {
+			const first = 1 // it started this program
+			if pid != first && pid != os.Getpid() {
+				errs = append(errs, fmt.Errorf("process %d is left: %s", pid, command))
+			}
 		}
-	}
+		return errors.Join(errs...)
+	})
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, name) || strings.Contains(line, "netns") {
+		if strings.Contains(line, dir) || strings.Contains(line, "netns") {
 			t.Errorf("a mount is left: %s", line)
 		}
 	}
@@ -59,7 +71,7 @@ func nothingIsLeft(t *testing.T, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(found) > 0 && os.Getenv("LINKSPAN_RIG_KEEP") == "" {
+		if len(found) > 0 && os.Getenv(rig.EnvKeep) == "" {
 			t.Errorf("folders are left: %q", found)
 		}
 	}

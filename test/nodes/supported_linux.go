@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linkspan/linkspan/test/nodes/host"
+	"github.com/linkspan/linkspan/test/rig/kubebin"
 )
 
 // Missing tells what this machine lacks to run nodes, each with what to do about it; nothing when it can. What
@@ -41,6 +42,25 @@ func Supported() error {
 		return nil
 	}
 	return fmt.Errorf("this machine cannot run Kubernetes nodes on %s, it lacks: %s", runtime.GOOS, strings.Join(missing, "; "))
+}
+
+// fits says whether the control planes that the environment asks for are fit for our nodes: kubelets are of one version always,
+// and none may be newer than its API server.
+func fits() error {
+	dir := os.Getenv(kubebin.EnvAssets)
+	if dir == "" && kubebin.Minor() != kubebin.DefaultMinor {
+		return fmt.Errorf("nodes are of %s, and Kubernetes forbids a control plane of another version, %s: unset %s",
+			kubebin.DefaultMinor, kubebin.Minor(), kubebin.EnvMinor)
+	}
+	if dir == "" {
+		return nil
+	}
+	for _, name := range []string{kubebin.ControllerManager, kubebin.Kubectl} {
+		if _, err := exec.LookPath(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("clusters with nodes need %s too in %s: %w", name, kubebin.EnvAssets, err)
+		}
+	}
+	return nil
 }
 
 // capabilities are what root lacks in a container that has not been given them.
@@ -75,7 +95,7 @@ func packetFilters() error {
 }
 
 func cgroupsAreWritable() error {
-	name := fmt.Sprintf("%scheck-%d", statePrefix, os.Getpid())
+	name := fmt.Sprintf("%scheck-%d", runPrefix, os.Getpid())
 	err := errors.Join(host.MakeCgroup(name), host.RemoveCgroup(name))
 	if err != nil {
 		return fmt.Errorf("control groups that can be written, with the controllers cpu, cpuset, memory and pids: %w", err)

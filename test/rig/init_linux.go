@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -98,13 +99,15 @@ func setUpMounts() error {
 			return fmt.Errorf("set up the mounts of %s: %w", m.target, err)
 		}
 	}
-	return coverState()
+	return errors.Join(coverState(), coverSettings())
 }
+
+// cover is where files lie that are seen instead of the machine's.
+const cover = "/run/linkspan"
 
 // coverState lets programs see what the machine has in /var/lib, and keeps from it what they write there: not all of them
 // can be told to write elsewhere.
 func coverState() error {
-	const cover = "/run/linkspan"
 	for _, dir := range []string{cover + "/upper", cover + "/work"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("cover /var/lib: %w", err)
@@ -112,6 +115,29 @@ func coverState() error {
 	}
 	if err := unix.Mount("overlay", "/var/lib", "overlay", 0, "lowerdir=/var/lib,upperdir="+cover+"/upper,workdir="+cover+"/work"); err != nil {
 		return fmt.Errorf("cover /var/lib: %w", err)
+	}
+	return nil
+}
+
+// coverSettings shows kubelets the settings of the kernel that they want. No namespace has its own of these: kubelet would
+// change the machine's, for good, and it writes only what differs.
+func coverSettings() error {
+	for name, value := range map[string]string{
+		"vm/overcommit_memory":      "1",
+		"vm/panic_on_oom":           "0",
+		"kernel/panic":              "10",
+		"kernel/panic_on_oops":      "1",
+		"kernel/keys/root_maxkeys":  "1000000",
+		"kernel/keys/root_maxbytes": "25000000",
+	} {
+		own, machines := filepath.Join(cover, "settings", name), filepath.Join("/proc/sys", name)
+		err := errors.Join(os.MkdirAll(filepath.Dir(own), 0o755), os.WriteFile(own, []byte(value+"\n"), 0o600))
+		if err == nil {
+			err = unix.Mount(own, machines, "", unix.MS_BIND, "")
+		}
+		if err != nil {
+			return fmt.Errorf("cover the machine's setting %s: %w", machines, err)
+		}
 	}
 	return nil
 }

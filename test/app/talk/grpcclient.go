@@ -53,9 +53,11 @@ type StreamGap struct {
 // gapIntervals is from how many intervals on a gap is told.
 const gapIntervals = 3
 
-// Run holds a stream, and wants every message back, in order, and a good end.
+// Run holds a stream, and wants every message back, in order, and a good end. When ctx ends, the stream is ended as if its
+// time were over.
 func (s Stream) Run(ctx context.Context) (result StreamResult, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Hold+2*s.Patience)
+	told := ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Hold+2*s.Patience)
 	defer cancel()
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -70,7 +72,7 @@ func (s Stream) Run(ctx context.Context) (result StreamResult, err error) {
 	defer response.Body.Close()
 	h := &held{began: time.Now(), interval: s.Interval}
 	sending := make(chan error, 1)
-	go func() { sending <- h.send(ctx, s, say) }()
+	go func() { sending <- h.send(ctx, told, s, say) }()
 	err = h.receive(response.Body)
 	_ = body.Close() // nothing that is still sent could come back
 	err = errors.Join(err, ignorePipe(<-sending))
@@ -125,8 +127,8 @@ type held struct {
 	trips    []time.Duration
 }
 
-// send sends messages, each with its number and the time, and ends its direction when the time is over.
-func (h *held) send(ctx context.Context, s Stream, to *io.PipeWriter) error {
+// send sends messages, each with its number and the time, and ends its direction when the time is over, or it is told to.
+func (h *held) send(ctx context.Context, told <-chan struct{}, s Stream, to *io.PipeWriter) error {
 	tick := time.NewTicker(s.Interval)
 	defer tick.Stop()
 	over := time.NewTimer(s.Hold)
@@ -141,6 +143,8 @@ func (h *held) send(ctx context.Context, s Stream, to *io.PipeWriter) error {
 		select {
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), to.Close())
+		case <-told:
+			return to.Close()
 		case <-over.C:
 			return to.Close()
 		case <-tick.C:

@@ -132,6 +132,19 @@ func TestAStreamGivesEveryMessageBack(t *testing.T) {
 	}
 }
 
+// Who holds a stream for as long as something else takes tells it to end, and hears what came of it.
+func TestAStreamThatIsToldToEndEndsWell(t *testing.T) {
+	t.Parallel()
+	address := start(t, handle(talk.GRPCHandler()))
+	ctx, stop := context.WithCancel(t.Context())
+	timer := time.AfterFunc(300*time.Millisecond, stop)
+	defer timer.Stop()
+	result, err := talk.Stream{URL: "http://" + address, Hold: time.Hour, Interval: 10 * time.Millisecond, Patience: patience}.Run(ctx)
+	if err != nil || result.Status != "0" || result.Sent < 2 || result.Received != result.Sent {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
 // relay is what stands between client and server: it can stop moving bytes, or cut.
 type relay struct {
 	listener net.Listener

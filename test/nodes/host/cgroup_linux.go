@@ -45,11 +45,20 @@ func Unified() bool {
 	return unix.Statfs(cgroups, &stat) == nil && stat.Type == unix.CGROUP2_SUPER_MAGIC
 }
 
-// MakeCgroup makes a group with every controller that the machine has.
+// needed are the controllers that nodes cannot be without. Those in welcome are used where the machine offers them.
+func needed() []string  { return []string{"cpu", "cpuset", "memory", "pids"} }
+func welcome() []string { return []string{"io", "hugetlb"} }
+
+// MakeCgroup makes a group with the controllers that nodes use.
 func MakeCgroup(name string) error {
 	roots, err := CgroupRoots()
 	if err != nil {
 		return err
+	}
+	if !Unified() {
+		if err := offers(roots); err != nil {
+			return err
+		}
 	}
 	for _, root := range roots {
 		if err := makeCgroup(root, name); err != nil {
@@ -59,6 +68,25 @@ func MakeCgroup(name string) error {
 	return nil
 }
 
+// offers is about cgroup v1, where each controller has a folder, or shares one, such as cpu,cpuacct.
+func offers(roots []string) error {
+	var offered []string
+	for _, root := range roots {
+		offered = append(offered, strings.Split(filepath.Base(root), ",")...)
+	}
+	return lacks(cgroups, offered)
+}
+
+// lacks names the controllers that nodes need and that a place does not offer.
+func lacks(place string, offered []string) error {
+	missing := slices.DeleteFunc(needed(), func(name string) bool { return slices.Contains(offered, name) })
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s has no controller %s: turn it on in the kernel's command line, such as by cgroup_enable=memory",
+		place, strings.Join(missing, ", "))
+}
+
 func makeCgroup(root, name string) error {
 	if err := os.MkdirAll(filepath.Join(root, name), 0o755); err != nil {
 		return err
@@ -66,19 +94,26 @@ func makeCgroup(root, name string) error {
 	// From the top down, each group hands on what the one above has.
 	at := root
 	for part := range strings.SplitSeq(name, "/") {
-		if err := handOn(at, filepath.Join(at, part)); err != nil {
+		child := filepath.Join(at, part)
+		var err error
+		if Unified() {
+			err = handOn(at)
+		} else {
+			err = handOnPlaces(at, child)
+		}
+		if err != nil {
 			return err
 		}
-		at = filepath.Join(at, part)
+		at = child
 	}
 	return nil
 }
 
-// handOn gives a new group what it cannot be used without.
-func handOn(parent, child string) error {
-	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} { // cgroup v1
+// handOnPlaces gives a new group of cgroup v1 the processors and the memory without which it cannot be used.
+func handOnPlaces(parent, child string) error {
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 		value, err := os.ReadFile(filepath.Join(parent, file))
-		if errors.Is(err, fs.ErrNotExist) || Unified() {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
@@ -88,18 +123,42 @@ func handOn(parent, child string) error {
 			return err
 		}
 	}
-	if !Unified() {
-		return nil
-	}
-	controllers, err := os.ReadFile(filepath.Join(parent, "cgroup.controllers"))
+	return nil
+}
+
+// handOn lets the groups below one of cgroup v2 have the controllers that nodes use, and no others: what is written to the
+// machine's own group stays there.
+func handOn(parent string) error {
+	offered, err := fieldsOf(parent, "cgroup.controllers")
 	if err != nil {
 		return err
 	}
-	var all []string
-	for controller := range strings.FieldsSeq(string(controllers)) {
-		all = append(all, "+"+controller)
+	if err := lacks(parent, offered); err != nil {
+		return err
 	}
-	return os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte(strings.Join(all, " ")), 0o644)
+	on, err := fieldsOf(parent, "cgroup.subtree_control")
+	if err != nil {
+		return err
+	}
+	for _, controller := range append(needed(), welcome()...) {
+		if slices.Contains(on, controller) || !slices.Contains(offered, controller) {
+			continue
+		}
+		err := os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+"+controller), 0o644)
+		if errors.Is(err, unix.EBUSY) {
+			return fmt.Errorf("hand the controller %s on: %w: processes are in %s itself; in a container, run it with the machine's "+
+				"namespace of control groups (docker run --cgroupns=host), or move them to a group below", controller, err, parent)
+		}
+		if err != nil {
+			return fmt.Errorf("hand the controller %s on: %w", controller, err)
+		}
+	}
+	return nil
+}
+
+func fieldsOf(group, file string) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(group, file))
+	return strings.Fields(string(text)), err
 }
 
 // RemoveCgroup removes a group and all below it. What was in them must have been killed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -125,15 +126,41 @@ func (n *Node) with(which **process.Process, do func(*process.Process) error) er
 	return do(*which)
 }
 
+// Ended tells which of the node's processes runs no more, with the end of its log.
+func (n *Node) Ended() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.processes() {
+		if err := p.Ended(); err != nil {
+			return fmt.Errorf("node %s: %w", n.options.Name, err)
+		}
+	}
+	return nil
+}
+
+// Tail is the end of kubelet's log, for error messages.
+func (n *Node) Tail() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.kubelet == nil {
+		return "kubelet was never started"
+	}
+	return n.kubelet.Tail()
+}
+
+// processes are those that were started.
+func (n *Node) processes() []*process.Process {
+	all := []*process.Process{n.kubelet, n.proxy, n.containerd}
+	return slices.DeleteFunc(all, func(p *process.Process) bool { return p == nil })
+}
+
 // Kill ends everything on the node at once, containers too, as a power cut would.
 func (n *Node) Kill() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var errs []error
-	for _, p := range []*process.Process{n.kubelet, n.proxy, n.containerd} {
-		if p != nil {
-			errs = append(errs, p.Kill())
-		}
+	for _, p := range n.processes() {
+		errs = append(errs, p.Kill())
 	}
 	return errors.Join(append(errs, n.killShims(), killCgroup(n.options.Cgroup))...)
 }

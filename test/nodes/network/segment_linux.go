@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -20,17 +21,27 @@ func NewSegment(index int, apiserver string) (*Segment, error) {
 	}
 	s := &Segment{Plan: Plan{Index: index}, apiserver: apiserver}
 	bridge := s.bridge()
-	err := ip(
-		"link add "+bridge+" type bridge",
-		fmt.Sprintf("addr add %s/%d dev %s", s.Gateway(), s.Nodes().Bits(), bridge),
-		"link set "+bridge+" up",
-		// What has no more special route is nobody's, and must not run in circles.
-		fmt.Sprintf("route add blackhole %s", s.All()),
-	)
+	err := ip("link add " + bridge + " type bridge")
+	if err == nil {
+		err = undo(ip(
+			fmt.Sprintf("addr add %s/%d dev %s", s.Gateway(), s.Nodes().Bits(), bridge),
+			"link set "+bridge+" up",
+			// What has no more special route is nobody's, and must not run in circles.
+			fmt.Sprintf("route add blackhole %s", s.All()),
+		), "link del "+bridge)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make the network of cluster %d: %w", index, err)
 	}
 	return s, nil
+}
+
+// undo takes away what was made before an error.
+func undo(err error, line string) error {
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, ip(line))
 }
 
 func (s *Segment) bridge() string { return fmt.Sprintf("cluster%d", s.Index) }
@@ -40,14 +51,21 @@ func (s *Segment) plug(number int) string { return fmt.Sprintf("c%dn%d", s.Index
 // Join plugs a node in, and routes its pods to it.
 func (s *Segment) Join(node *Namespace, number int) error {
 	plug := s.plug(number)
-	err := ip(
-		fmt.Sprintf("link add %s type veth peer name eth0 netns %s", plug, node.Path()),
-		fmt.Sprintf("link set %s master %s up", plug, s.bridge()),
-	)
-	if err != nil {
+	if err := ip(fmt.Sprintf("link add %s type veth peer name eth0 netns %s", plug, node.Path())); err != nil {
 		return fmt.Errorf("plug node %d in: %w", number, err)
 	}
-	err = node.Do(func() error {
+	if err := undo(s.connect(node, number), "link del "+plug); err != nil {
+		return fmt.Errorf("set up the network of node %d: %w", number, err)
+	}
+	return nil
+}
+
+// connect does both ends of a cable that is there.
+func (s *Segment) connect(node *Namespace, number int) error {
+	if err := ip(fmt.Sprintf("link set %s master %s up", s.plug(number), s.bridge())); err != nil {
+		return err
+	}
+	err := node.Do(func() error {
 		if err := routing(); err != nil {
 			return err
 		}
@@ -58,7 +76,7 @@ func (s *Segment) Join(node *Namespace, number int) error {
 		)
 	})
 	if err != nil {
-		return fmt.Errorf("set up the network of node %d: %w", number, err)
+		return err
 	}
 	return s.Route(s.NodePods(number), number)
 }

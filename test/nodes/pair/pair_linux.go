@@ -10,7 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -38,20 +40,36 @@ type Pair struct {
 	dir string
 }
 
-// Prepare builds helm, where that has not happened yet. It has to be called before the program is isolated: afterwards there is
-// no network to download modules from, and it does nothing.
+// Prepare fetches what the programs are built from, and builds helm, where that has not happened yet. It has to be called
+// before the program is isolated: afterwards there is no network to download modules from, and it does nothing.
 func Prepare(ctx context.Context) error {
 	if os.Getenv(rig.EnvEntry) != "" {
 		return nil
 	}
+	if err := nodes.Supported(); err != nil { // before minutes of building
+		return err
+	}
 	checkout, err := kubebin.ModuleRoot()
 	if err != nil {
+		return err
+	}
+	if err := download(ctx, checkout); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(checkout, "hack/helm/helm"), "version", "--short")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build helm: %w", err)
+	}
+	return nil
+}
+
+// download fills the module cache of this user, which another who built the programs before need not share.
+func download(ctx context.Context, module string) error {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download")
+	cmd.Dir = module
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("download modules: %w\n%s", err, bytes.TrimSpace(out))
 	}
 	return nil
 }
@@ -179,14 +197,26 @@ func (p *Pair) Shell() (string, error) {
 // Run runs a script as a user would, from the checkout's folder, until a command of it fails. It gives its standard
 // output, and an error with its standard error. Both are shown as well.
 func (p *Pair) Run(ctx context.Context, script string, show io.Writer) (string, error) {
-	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = p.Checkout, append(os.Environ(), p.Environment()...), rig.ChildAttributes()
+	cmd := command(ctx, script)
+	cmd.Dir, cmd.Env = p.Checkout, append(os.Environ(), p.Environment()...)
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, show), io.MultiWriter(&complaints, show)
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("%w: %s", err, bytes.TrimSpace(complaints.Bytes()))
 	}
 	return out.String(), nil
+}
+
+// endPatience is how long what a script has started may hold on to its output after the script's end.
+const endPatience = 5 * time.Second
+
+// command runs a script, and ends it with all that it has started when ctx does.
+func command(ctx context.Context, script string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script)
+	cmd.SysProcAttr = rig.ChildAttributes()
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = endPatience
+	return cmd
 }
 
 // Close ends the clusters and removes the folder.

@@ -2,6 +2,7 @@
 //
 //	probe serve NAME PORT   answers every HTTP request with NAME
 //	probe get URL           prints the answer
+//	probe dial HOST:PORT    connects, and says nothing
 //	probe lookup NAME       prints the addresses of a host, one in a line
 package main
 
@@ -34,10 +35,12 @@ func run(args []string, out io.Writer) error {
 		return serve(args[1], args[2])
 	case len(args) == askArgs && args[0] == "get":
 		return get(args[1], out)
+	case len(args) == askArgs && args[0] == "dial":
+		return dial(args[1])
 	case len(args) == askArgs && args[0] == "lookup":
 		return lookup(args[1], out)
 	default:
-		return errors.New("usage: probe serve NAME PORT | get URL | lookup NAME")
+		return errors.New("usage: probe serve NAME PORT | get URL | dial HOST:PORT | lookup NAME")
 	}
 }
 
@@ -66,6 +69,16 @@ func get(url string, out io.Writer) error {
 	}
 	_, err = io.Copy(out, response.Body)
 	return err
+}
+
+func dial(address string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	connection, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return connection.Close()
 }
 
 func lookup(name string, out io.Writer) error {

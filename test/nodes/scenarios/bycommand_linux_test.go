@@ -13,6 +13,7 @@ import (
 // docs/install.md says, and the clusters are as they were.
 func TestIInstallWithoutHelm(t *testing.T) {
 	beyondCore(t)
+	takesAway(t)
 	w := theWorld(t)
 	before := w.objects(t)
 	t.Cleanup(func() { w.expectNothingLeft(t, before) })
@@ -67,28 +68,10 @@ done
 	}
 }
 
-// uninstallByCommand is in the order of docs/install.md. The certificates are not the installation's: the namespace is,
-// and goes when they have gone.
+// uninstallByCommand takes away what mirror install has made.
 func (w *world) uninstallByCommand(t *testing.T) {
 	t.Helper()
-	out, err := w.try(withoutCancel(t), `
-set +e
-failed=0
-mirror unlink --context west --cluster-name east | kubectl --context west delete -f - --timeout=60s || failed=1
-mirror unlink --context east --cluster-name west | kubectl --context east delete -f - --timeout=60s || failed=1
-for cluster in east west; do
-    kubectl --context $cluster delete namespace vote --ignore-not-found --wait || failed=1
-    mirror uninstall --crds --context $cluster | kubectl --context $cluster delete -f - || failed=1
-    kubectl --context $cluster get namespace linkerd-multicluster || failed=1
-    kubectl --context $cluster -n linkerd-multicluster delete configmap/trust-anchors secret/ingress-tls secret/egress-tls || failed=1
-    kubectl --context $cluster -n linkerd-multicluster wait pod --all --for=delete --timeout=60s || failed=1
-    mirror uninstall --context $cluster | kubectl --context $cluster delete -f - || failed=1
-    # Nothing is left to do, and if there is, other tests shall not suffer.
-    kubectl --context $cluster get namespace/linkerd-multicluster crd/links.multicluster.linkerd.io --output=name >&2 && failed=1
-    kubectl --context $cluster delete namespace/linkerd-multicluster crd/links.multicluster.linkerd.io --ignore-not-found --wait
-done
-exit $failed
-`, os.Stderr)
+	out, err := w.try(withoutCancel(t), uninstallByCommandScript, os.Stderr)
 	if err != nil {
 		t.Errorf("uninstall: %v\n%s", err, out)
 	}

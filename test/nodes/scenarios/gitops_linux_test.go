@@ -25,6 +25,7 @@ type repository struct {
 // it shows. No command of ours is run.
 func TestILinkClustersFromFilesAlone(t *testing.T) {
 	beyondCore(t)
+	takesAway(t)
 	w := theWorld(t)
 	before := w.objects(t)
 	t.Cleanup(func() { w.expectNothingLeft(t, before) })
@@ -42,7 +43,7 @@ func TestILinkClustersFromFilesAlone(t *testing.T) {
 
 	links := w.watchLinks(t)
 	began := time.Now()
-	stream := w.stream(t)
+	stream := w.stream(t, untilStopped)
 	r.accounts(t, "link-from-west", "link-from-west-2")
 	r.sync(t)
 	r.link(t, "link-from-west-2")
@@ -51,6 +52,7 @@ func TestILinkClustersFromFilesAlone(t *testing.T) {
 	r.sync(t)
 	r.prune(t)
 	w.controls(t)
+	stream.stop(t)
 	w.expectStream(t, "while the Link's credentials are rotated", stream)
 	if said := links.during(began); strings.Contains(said, ",") || !strings.HasPrefix(said, "True") {
 		t.Errorf("kubectl get links said %q while credentials were rotated", said)
@@ -133,21 +135,10 @@ kubectl --context east apply -f rendered-east.yaml --prune -l app.kubernetes.io/
 	}
 }
 
-// takeAway is in the order of docs/gitops.md: Links first, while a controller runs.
+// takeAway takes away what is in the repository: Links first, while a controller runs.
 func (r *repository) takeAway(t *testing.T) {
 	t.Helper()
-	out, err := r.try(withoutCancel(t), fmt.Sprintf(`cd %q
-set +e
-failed=0
-kubectl --context west delete -f manifests-west.yaml --ignore-not-found --wait --timeout=60s || failed=1
-for cluster in east west; do
-    kubectl --context $cluster delete namespace vote --ignore-not-found --wait || failed=1
-    kubectl --context $cluster delete -f rendered-$cluster.yaml --ignore-not-found --wait || failed=1
-    kubectl --context $cluster delete namespace linkerd-multicluster --wait || failed=1
-    kubectl --context $cluster delete crd links.multicluster.linkerd.io || failed=1
-done
-exit $failed
-`, r.dir), os.Stderr)
+	out, err := r.try(withoutCancel(t), fmt.Sprintf("cd %q\n", r.dir)+takeAwayScript, os.Stderr)
 	if err != nil {
 		t.Errorf("take away: %v\n%s", err, out)
 	}

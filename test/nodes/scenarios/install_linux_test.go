@@ -54,61 +54,30 @@ kubectl --context east -n linkerd-multicluster wait link/west --for=condition=Re
 // certify makes the namespace, with certificates for both halves of each gateway, as the walkthrough does.
 func (w *world) certify(t *testing.T) {
 	t.Helper()
-	certificates := filepath.Join(t.TempDir(), "certs") // not in the checkout, which other runs may use at the same time
-	for _, block := range under(w.walkthrough(t), "2. Certificates") {
-		w.sh(t, strings.ReplaceAll(block.Script, "walkthrough/certs", certificates))
+	blocks, err := walkthrough.Under(w.walkthrough(t), walkthrough.Certificates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range blocks {
+		w.sh(t, block.Script)
 	}
 }
 
-// uninstall removes Links while the controllers run, then everything else. It goes on after a failure, as the test may
-// have broken anything.
+// uninstall takes away what install has made.
 func (w *world) uninstall(t *testing.T) {
 	t.Helper()
-	out, err := w.try(withoutCancel(t), `
-set +e
-failed=0
-for cluster in east west; do
-    kubectl --context $cluster -n linkerd-multicluster delete links --all --wait --timeout=60s || failed=1
-done
-for cluster in east west; do
-    kubectl --context $cluster delete namespace vote --ignore-not-found --wait || failed=1
-    helm uninstall linkspan --kube-context $cluster -n linkerd-multicluster --wait || failed=1
-    helm uninstall linkspan-crds --kube-context $cluster -n linkerd-multicluster --wait || failed=1
-    kubectl --context $cluster delete namespace linkerd-multicluster --wait || failed=1
-    kubectl --context $cluster delete crd links.multicluster.linkerd.io || failed=1
-done
-exit $failed
-`, os.Stderr)
+	out, err := w.try(withoutCancel(t), uninstallScript, os.Stderr)
 	if err != nil {
 		t.Errorf("uninstall: %v\n%s", err, out)
 	}
 }
 
-// walkthrough are the blocks of docs/walkthrough.md.
+// walkthrough are the blocks of docs/walkthrough.md, which write into a folder of the test.
 func (w *world) walkthrough(t *testing.T) []walkthrough.Block {
 	t.Helper()
-	blocks, err := walkthrough.Read(w.Checkout)
+	blocks, err := walkthrough.Read(w.Checkout, filepath.Join(t.TempDir(), "certs"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return blocks
-}
-
-// under are the blocks below a heading.
-func under(blocks []walkthrough.Block, heading string) []walkthrough.Block {
-	var found []walkthrough.Block
-	for _, block := range blocks {
-		if block.Heading == heading {
-			found = append(found, block)
-		}
-	}
-	return found
-}
-
-// cleanCertificates removes the folder that the walkthrough makes.
-func (w *world) cleanCertificates(t *testing.T) {
-	t.Helper()
-	if err := walkthrough.Clean(w.Checkout); err != nil {
-		t.Error(err)
-	}
 }

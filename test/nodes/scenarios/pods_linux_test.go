@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	appsv1 "k8s.io/api/apps/v1"
@@ -76,62 +77,79 @@ func readyPod(p *corev1.Pod) bool {
 	})
 }
 
-// one is a pod of ours: of the controller's, the one that leads.
-func (w *world) one(t *testing.T, c *nodes.Cluster, component string) corev1.Pod {
+// one is a pod of ours, as soon as there is one: of the controller's, the one that leads.
+func (w *world) one(t *testing.T, c *nodes.Cluster, component string) (found corev1.Pod) {
 	t.Helper()
-	pods, err := podsOf(t.Context(), c, homeNamespace, client.MatchingLabels{componentLabel: component})
-	if err != nil || len(pods) == 0 {
-		t.Fatalf("no pod of the %s: %v", component, err)
-	}
-	if component != controller {
-		return pods[0]
-	}
-	leader, err := leaderOf(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range pods {
-		if p.Name == leader {
-			return p
-		}
-	}
-	t.Fatalf("%s leads, and is no pod", leader)
-	return corev1.Pod{}
+	w.until(t, "there is a pod of the "+component, func(ctx context.Context) (err error) {
+		found, err = oneOf(ctx, c, component)
+		return err
+	})
+	return found
 }
 
-// leaderOf is the name of the controller's pod that leads.
+// oneOf is an error while there is none, or while nobody leads.
+func oneOf(ctx context.Context, c *nodes.Cluster, component string) (corev1.Pod, error) {
+	pods, err := podsOf(ctx, c, homeNamespace, client.MatchingLabels{componentLabel: component})
+	if err != nil {
+		return corev1.Pod{}, err
+	}
+	if len(pods) == 0 {
+		return corev1.Pod{}, fmt.Errorf("there is no pod of the %s", component)
+	}
+	if component != controller {
+		return pods[0], nil
+	}
+	leader, err := leaderOf(ctx, c)
+	if err != nil {
+		return corev1.Pod{}, err
+	}
+	name, _, _ := strings.Cut(leader, "_")
+	for _, p := range pods {
+		if p.Name == name {
+			return p, nil
+		}
+	}
+	return corev1.Pod{}, fmt.Errorf("%s leads, and is no pod", name)
+}
+
+// leaderOf is who leads of the controller's processes: its pod's name, and after _ what no other process of that pod has.
 func leaderOf(ctx context.Context, c *nodes.Cluster) (string, error) {
 	var lease coordinationv1.Lease
 	if err := c.Client().Get(ctx, client.ObjectKey{Namespace: homeNamespace, Name: v1alpha3.ControllerLease}, &lease); err != nil {
 		return "", fmt.Errorf("read the lease: %w", err)
 	}
-	if lease.Spec.HolderIdentity == nil {
+	if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {
 		return "", errors.New("nobody leads")
 	}
-	name, _, _ := strings.Cut(*lease.Spec.HolderIdentity, "_")
-	return name, nil
+	return *lease.Spec.HolderIdentity, nil
 }
 
-// ends of a pod. Each returns when there is a new one.
-type end func(w *world, t *testing.T, c *nodes.Cluster, p corev1.Pod)
+// end of a pod: kill does it and returns, replaced waits until there is a new one.
+type end struct {
+	kill, replaced func(w *world, t *testing.T, c *nodes.Cluster, p corev1.Pod)
+}
 
 // gracefully is kubectl delete, as an eviction or a rolling upgrade does.
-func gracefully(w *world, t *testing.T, c *nodes.Cluster, p corev1.Pod) {
-	t.Helper()
-	w.deletePod(t, c, p, "--wait=false")
-}
+func gracefully() end { return deletion("--wait=false") }
 
 // byForce leaves a pod two seconds, and tells all others that it is gone.
-func byForce(w *world, t *testing.T, c *nodes.Cluster, p corev1.Pod) {
-	t.Helper()
-	w.deletePod(t, c, p, "--grace-period=0", "--force")
+func byForce() end { return deletion("--grace-period=0", "--force") }
+
+// bySignal kills the process, as a crash or too much memory would. It is started again where it was.
+func bySignal() end { return end{kill: killProcess, replaced: (*world).untilStartedAgain} }
+
+func deletion(how ...string) end {
+	return end{replaced: (*world).untilReplaced, kill: func(_ *world, t *testing.T, c *nodes.Cluster, p corev1.Pod) {
+		t.Helper()
+		args := slices.Concat([]string{"delete", "pod", "--namespace=" + p.Namespace, p.Name}, how)
+		if _, err := c.Kubectl(t.Context(), args...); err != nil {
+			t.Fatal(err)
+		}
+	}}
 }
 
-func (w *world) deletePod(t *testing.T, c *nodes.Cluster, p corev1.Pod, how ...string) {
+func (w *world) untilReplaced(t *testing.T, c *nodes.Cluster, p corev1.Pod) {
 	t.Helper()
-	if _, err := c.Kubectl(t.Context(), slices.Concat([]string{"delete", "pod", "--namespace=" + p.Namespace, p.Name}, how)...); err != nil {
-		t.Fatal(err)
-	}
 	w.until(t, "the pod "+p.Name+" is gone and replaced", func(ctx context.Context) error {
 		var now corev1.Pod
 		if err := c.Client().Get(ctx, client.ObjectKeyFromObject(&p), &now); !apierrors.IsNotFound(err) {
@@ -141,16 +159,15 @@ func (w *world) deletePod(t *testing.T, c *nodes.Cluster, p corev1.Pod, how ...s
 	})
 }
 
-// bySignal kills the process, as a crash or too much memory would. It is started again where it was.
-func bySignal(w *world, t *testing.T, c *nodes.Cluster, p corev1.Pod) {
+func killProcess(_ *world, t *testing.T, _ *nodes.Cluster, p corev1.Pod) {
 	t.Helper()
-	pid, err := processOf(p)
-	if err != nil {
+	if err := signalTo(p, unix.SIGKILL, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-		t.Fatalf("kill the process of %s: %v", p.Name, err)
-	}
+}
+
+func (w *world) untilStartedAgain(t *testing.T, c *nodes.Cluster, p corev1.Pod) {
+	t.Helper()
 	w.until(t, "the process of "+p.Name+" is started again", func(ctx context.Context) error {
 		var now corev1.Pod
 		if err := c.Client().Get(ctx, client.ObjectKeyFromObject(&p), &now); err != nil {
@@ -163,8 +180,20 @@ func bySignal(w *world, t *testing.T, c *nodes.Cluster, p corev1.Pod) {
 	})
 }
 
-// processOf finds the process of a pod, by its group and its program.
-func processOf(p corev1.Pod) (int, error) {
+// signalTo sends a signal to the process of a pod that has an argument; to the only one when that is empty.
+func signalTo(p corev1.Pod, signal unix.Signal, argument string) error {
+	pid, err := processOf(p, argument)
+	if err != nil {
+		return err
+	}
+	if err := unix.Kill(pid, signal); err != nil {
+		return fmt.Errorf("send %s to the process of %s: %w", signal, p.Name, err)
+	}
+	return nil
+}
+
+// processOf finds a process of a pod, by its group, its program and an argument.
+func processOf(p corev1.Pod, argument string) (int, error) {
 	folders, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return 0, fmt.Errorf("list processes: %w", err)
@@ -176,15 +205,16 @@ func processOf(p corev1.Pod) (int, error) {
 		}
 		line, err := os.ReadFile(filepath.Join(folder, "cmdline"))
 		program, arguments, _ := bytes.Cut(line, []byte{0})
-		if err == nil && bytes.Contains(group, []byte(p.UID)) && len(arguments) > 0 && string(program) != "/pause" {
+		if err == nil && bytes.Contains(group, []byte(p.UID)) && bytes.Contains(arguments, []byte(argument)) && len(arguments) > 0 && string(program) != "/pause" {
 			return strconv.Atoi(filepath.Base(folder))
 		}
 	}
-	return 0, fmt.Errorf("no process of the pod %s was found", p.Name)
+	return 0, fmt.Errorf("no process of the pod %s was found that has the argument %q", p.Name, argument)
 }
 
-// controls waits until the controller of west makes a mirror of what is exported now, and takes it away again.
-func (w *world) controls(t *testing.T) {
+// controls waits until the controller of west makes a mirror of what is exported now, and takes it away again. It says when the
+// mirror was there.
+func (w *world) controls(t *testing.T) (mirrored time.Time) {
 	t.Helper()
 	late := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: manifests.Namespace, GenerateName: "late-", Labels: map[string]string{exportLabel: throughGateway}},
@@ -197,6 +227,7 @@ func (w *world) controls(t *testing.T) {
 		_, err := w.service(ctx, late.Name+"-east")
 		return err
 	})
+	mirrored = time.Now()
 	if err := w.east().Client().Delete(t.Context(), late); err != nil {
 		t.Fatal(err)
 	}
@@ -207,4 +238,18 @@ func (w *world) controls(t *testing.T) {
 		}
 		return errors.Join(errors.New("it may still be there"), err)
 	})
+	return mirrored
+}
+
+// nextActs waits until another process than the one before leads west's controllers, and acts. It says when that was.
+func (w *world) nextActs(t *testing.T, before string) time.Time {
+	t.Helper()
+	w.until(t, "the next one leads", func(ctx context.Context) error {
+		leader, err := leaderOf(ctx, w.west())
+		if err == nil && leader == before {
+			err = fmt.Errorf("%s does, as before", leader)
+		}
+		return err
+	})
+	return w.controls(t)
 }

@@ -72,6 +72,7 @@ func (w *world) notForEverybody(t *testing.T) {
 	w.untilCalled(t, time.Now(), w.west(), w.east())
 	w.annotate(t, annotation+"=nonsense of mine")
 	w.untilRefused(t, time.Now(), w.west(), w.east())
+	w.expectRefused(t, w.west(), w.east(), notOnTheServicesList)
 	w.annotate(t, annotation+"-")
 	w.untilCalled(t, time.Now(), w.west(), w.east())
 }
@@ -134,6 +135,10 @@ func (w *world) expectRefused(t *testing.T, from, to *nodes.Cluster, reason stri
 	if err != nil {
 		t.Fatal(err)
 	}
+	logged, err := refusalsOf(t.Context(), to, from, reason)
+	if err != nil {
+		t.Fatal(err)
+	}
 	err = w.fetch(t.Context(), from, to)
 	if err == nil {
 		t.Errorf("a call from %s to %s got through", from.Name(), to.Name())
@@ -151,13 +156,60 @@ func (w *world) expectRefused(t *testing.T, from, to *nodes.Cluster, reason stri
 		return err
 	})
 	w.until(t, "the refusal is logged", func(ctx context.Context) error {
-		pods, err := podsOf(ctx, to, homeNamespace, client.MatchingLabels{componentLabel: ingress})
-		if err != nil {
-			return err
+		now, err := refusalsOf(ctx, to, from, reason)
+		if err == nil && now <= logged {
+			err = fmt.Errorf("the access logs tell of %d, as before", now)
 		}
-		out, err := to.Logs(ctx, homeNamespace, pods[0].Name)
-		return says(out, err)(fmt.Sprintf(`%s - [`, egressOf(from.Name())), "vote/emoji-svc:8080", " denied "+reason+" ")
+		return err
 	})
+}
+
+// refusalsOf counts in the access logs of all pods of a cluster's ingress.
+func refusalsOf(ctx context.Context, to, from *nodes.Cluster, reason string) (int, error) {
+	pods, err := podsOf(ctx, to, homeNamespace, client.MatchingLabels{componentLabel: ingress})
+	if err != nil {
+		return 0, err
+	}
+	found := 0
+	for _, p := range pods {
+		log, err := to.Logs(ctx, homeNamespace, p.Name)
+		if err != nil {
+			return 0, err
+		}
+		found += refusals(log, egressOf(from.Name()), reason)
+	}
+	return found, nil
+}
+
+// refusals counts the lines of an access log that tell of a stream of a client that was refused for a reason.
+func refusals(log, client, reason string) (found int) {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, " "+client+" - [") && strings.Contains(line, " vote/emoji-svc:8080 ") && strings.Contains(line, " denied "+reason+" ") {
+			found++
+		}
+	}
+	return found
+}
+
+func TestEachRefusalCounts(t *testing.T) {
+	line := func(client, target, end string) string {
+		return fmt.Sprintf(`10.0.0.1:4000 %s - [2026-11-21T10:00:00.000000Z] "http1 %s tls" %s 0`+"\n", client, target, end)
+	}
+	const mine, why = "egress.west", "client_not_allowed"
+	one := line(mine, "vote/emoji-svc:8080", "denied "+why)
+	for name, c := range map[string]struct {
+		log  string
+		want int
+	}{
+		"none":                   {"", 0},
+		"a second one":           {one + one, 2},
+		"for another reason":     {one + line(mine, "vote/emoji-svc:8080", "denied export_not_allowed"), 1},
+		"words of several lines": {line(mine, "vote/web-svc:8080", "denied "+why) + line("egress.east", "vote/emoji-svc:8080", "ok"), 0},
+	} {
+		if got := refusals(c.log, mine, why); got != c.want {
+			t.Errorf("%s: %d refusals, want %d in\n%s", name, got, c.want, c.log)
+		}
+	}
 }
 
 // identities are the UIDs of all pods of a component, with how often they were restarted.

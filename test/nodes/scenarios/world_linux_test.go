@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(nodes.Main(m, func() error { return shared.show(os.Stdout) }, shared.hold, shared.close))
 }
 
-// envKeep leaves the clusters up after the first scenario, with what it installed, until Ctrl-C.
+// envKeep leaves the clusters up after one scenario, with what it installed, until Ctrl-C.
 const envKeep = "LINKSPAN_E2E_KEEP"
 
 func kept() bool { return os.Getenv(envKeep) != "" }
@@ -65,7 +65,7 @@ func (s *sharedWorld) hold() error {
 	if s.w == nil || s.w.Pair == nil || !kept() {
 		return nil
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	shell, err := s.w.Shell()
 	if err != nil {
@@ -81,6 +81,14 @@ func (s *sharedWorld) close() error {
 		return nil
 	}
 	return s.w.Close()
+}
+
+// takesAway skips a test that removes what it installs, as a part of what it shows, where that is to stay.
+func takesAway(t *testing.T) {
+	t.Helper()
+	if kept() {
+		t.Skip("it takes away what it installs: not with KEEP")
+	}
 }
 
 // theWorld gives the shared pair of clusters.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,9 +21,6 @@ import (
 	"github.com/linkspan/linkspan/test/nodes/walkthrough"
 	"github.com/linkspan/linkspan/test/rig"
 )
-
-// lastHeading is of the part of the walkthrough that takes everything away again.
-const lastHeading = "8. Leave nothing behind"
 
 type options struct{ check, walkthrough, exit bool }
 
@@ -39,8 +37,9 @@ func run(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	code, err := perform(ctx, o)
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil { // also when it was told to end: what it was waiting for then is news
 		fmt.Fprintln(os.Stderr, "show:", err)
 		return 1
 	}
@@ -68,7 +67,6 @@ func perform(ctx context.Context, o options) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	if o.walkthrough {
-		defer func() { err = errors.Join(err, walkthrough.Clean(p.Checkout)) }()
 		if err := walk(ctx, p, o.exit, os.Stdout); err != nil {
 			return 1, err
 		}
@@ -87,15 +85,15 @@ func perform(ctx context.Context, o options) (code int, err error) {
 
 // walk shows each command of the walkthrough, and what it says.
 func walk(ctx context.Context, p *pair.Pair, whole bool, out io.Writer) error {
-	blocks, err := walkthrough.Read(p.Checkout)
+	blocks, err := walkthrough.Read(p.Checkout, filepath.Join(p.Dir(), "certs"))
+	if err == nil && !whole {
+		blocks, err = walkthrough.Before(blocks, walkthrough.CleanUp)
+	}
 	if err != nil {
 		return err
 	}
 	heading := ""
 	for _, block := range blocks {
-		if block.Heading == lastHeading && !whole {
-			return nil
-		}
 		if block.Heading != heading {
 			heading = block.Heading
 			fmt.Fprintf(out, "\n%s\n%s\n", heading, strings.Repeat("=", len(heading)))

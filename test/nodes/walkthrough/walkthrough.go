@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,8 +21,20 @@ type Block struct {
 // Page is where the walkthrough is, in the checkout.
 const Page = "docs/walkthrough.md"
 
-// Read gives the blocks of the walkthrough, in their order.
-func Read(checkout string) ([]Block, error) {
+// Headings of parts that programs want by themselves.
+const (
+	// Certificates is of the part that makes the namespace, with certificates.
+	Certificates = "2. Certificates"
+	// CleanUp is of the part that takes everything away again.
+	CleanUp = "8. Leave nothing behind"
+)
+
+// folder is what the page makes in the checkout, where a user may have one with keys that are in use.
+const folder = "walkthrough/certs"
+
+// Read gives the blocks of the walkthrough, in their order. What they write goes into another folder than the page says, which
+// must not be there yet.
+func Read(checkout, instead string) ([]Block, error) {
 	document, err := os.ReadFile(filepath.Join(checkout, Page))
 	if err != nil {
 		return nil, fmt.Errorf("read the walkthrough: %w", err)
@@ -30,15 +43,40 @@ func Read(checkout string) ([]Block, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Page, err)
 	}
+	if !strings.Contains(string(document), folder) {
+		return nil, fmt.Errorf("%s says nothing of %s: where else does it write to?", Page, folder)
+	}
+	for i := range blocks {
+		blocks[i].Script = strings.ReplaceAll(blocks[i].Script, folder, instead)
+	}
 	return blocks, nil
 }
 
-// Clean removes the folder that the walkthrough makes.
-func Clean(checkout string) error {
-	if err := os.RemoveAll(filepath.Join(checkout, "walkthrough")); err != nil {
-		return fmt.Errorf("remove what the walkthrough made: %w", err)
+// Under are the blocks below a heading.
+func Under(blocks []Block, heading string) ([]Block, error) {
+	first, err := find(blocks, heading)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	rest := blocks[first:]
+	if end := slices.IndexFunc(rest, func(b Block) bool { return b.Heading != heading }); end >= 0 {
+		rest = rest[:end]
+	}
+	return rest, nil
+}
+
+// Before are the blocks above a heading.
+func Before(blocks []Block, heading string) ([]Block, error) {
+	first, err := find(blocks, heading)
+	return blocks[:first], err
+}
+
+func find(blocks []Block, heading string) (int, error) {
+	first := slices.IndexFunc(blocks, func(b Block) bool { return b.Heading == heading })
+	if first < 0 {
+		return 0, fmt.Errorf("%s has no commands under %q: if its heading was renamed, so must be the one in package walkthrough", Page, heading)
+	}
+	return first, nil
 }
 
 // Blocks finds the blocks of a document in Markdown that are marked as sh. Others, such as console and text, are for

@@ -11,8 +11,8 @@ import (
 
 // Attributes put a child into its own process group, so that Ctrl-C reaches only us and we
 // stop it in order, and let the kernel kill it when we die. The kernel means the thread that made
-// the child; the Go runtime ends only threads that a goroutine died on while locked to them, and
-// nothing here locks one.
+// the child; the Go runtime ends only threads that a goroutine died on while locked to them. What is
+// started on such a thread, as by network.Namespace of test/nodes, has to end before that goroutine.
 func Attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -66,7 +66,7 @@ func (p *Process) WaitReady(ctx context.Context, ready func(context.Context) err
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended while it was waited for: %w\n%s", p.name, p.exit(), p.Tail())
+			return p.Ended()
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not get there: %w: %w\n%s", p.name, ctx.Err(), last, p.Tail())
 		case <-tick.C:
@@ -93,6 +93,14 @@ func (p *Process) Running() bool {
 	default:
 		return true
 	}
+}
+
+// Ended is nil while the process runs, and tells then how it ended, with the end of its log.
+func (p *Process) Ended() error {
+	if p.Running() {
+		return nil
+	}
+	return fmt.Errorf("%s has ended: %w\n%s", p.name, p.exit(), p.Tail())
 }
 
 // Signal sends a signal to the whole process group.
