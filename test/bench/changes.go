@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/test/figures"
 	"github.com/linkspan/linkspan/test/rig"
 )
 
@@ -41,8 +42,8 @@ func measureChanges(ctx context.Context, w *world) ([]row, error) {
 		return nil, err
 	}
 	rows := []row{
-		{Measure: "single change, idle: p50", Number: percentile(idle, 50), Unit: milliseconds, Note: own},
-		{Measure: "single change, idle: p99", Number: percentile(idle, 99), Unit: milliseconds, Limit: new(50.0), Incumbent: "not within 60 s"},
+		{Measure: "single change, idle: p50", Number: figures.Percentile(idle, 50), Unit: milliseconds, Note: own},
+		{Measure: "single change, idle: p99", Number: figures.Percentile(idle, 99), Unit: milliseconds, Limit: new(50.0), Incumbent: "not within 60 s"},
 		{Measure: "single change, idle: max", Number: slices.Max(idle), Unit: milliseconds, Note: fmt.Sprintf("%d changes of a label or a port, from sending the remote patch to hearing of the mirror's", len(idle))},
 	}
 	cold, remaining, err := w.changesWhenCold(ctx)
@@ -51,8 +52,8 @@ func measureChanges(ctx context.Context, w *world) ([]row, error) {
 	}
 	note := fmt.Sprintf("%d new exports, from creating the Service to hearing that its mirror is ready; %d mirrors were still to be made after the last", len(cold), remaining)
 	return append(rows,
-		row{Measure: "new export, cold start: p50", Number: percentile(cold, 50), Unit: milliseconds},
-		row{Measure: "new export, cold start: p99", Number: percentile(cold, 99), Unit: milliseconds, Incumbent: "not within 60 s"},
+		row{Measure: "new export, cold start: p50", Number: figures.Percentile(cold, 50), Unit: milliseconds},
+		row{Measure: "new export, cold start: p99", Number: figures.Percentile(cold, 99), Unit: milliseconds, Incumbent: "not within 60 s"},
 		row{Measure: "new export, cold start: max", Number: slices.Max(cold), Unit: milliseconds, Note: note},
 	), nil
 }
@@ -82,7 +83,7 @@ func (w *world) changesWhenIdle(ctx context.Context, p *process) ([]float64, err
 	defer services.stop()
 	ctx, cancel := p.whileRunning(ctx)
 	defer cancel()
-	w.progress.say("timing %d single changes", w.opts.samples)
+	w.progress.Say("timing %d single changes", w.opts.samples)
 	took := make([]float64, 0, w.opts.samples)
 	for i := range w.opts.samples {
 		name := exportedName(i * 7 % w.opts.services)
@@ -149,7 +150,7 @@ func (w *world) changesWhenCold(ctx context.Context) (took []float64, remaining 
 	}); err != nil {
 		return nil, 0, err
 	}
-	w.progress.say("timing new exports during a cold start")
+	w.progress.Say("timing new exports during a cold start")
 	for ; made < min(w.opts.samples, maxColdSamples) && seen.ready-made < w.opts.services*9/10; made++ {
 		one, err := w.newExport(running, mirrors, seen, made)
 		if err != nil {

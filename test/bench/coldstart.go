@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/test/figures"
 )
 
 // coldStart is what it took to make all mirrors.
@@ -63,7 +64,7 @@ func (w *world) startCold(ctx context.Context, name string) (*process, coldStart
 		return nil, c, errors.Join(err, p.stop())
 	}
 	c.all, c.apiserver = all.Sub(p.started), after.cpu-before.cpu
-	w.progress.say("%s: %d mirrors ready %.2f s after the start, the first after %.2f s", name, seen.ready, c.all.Seconds(), c.first.Seconds())
+	w.progress.Say("%s: %d mirrors ready %.2f s after the start, the first after %.2f s", name, seen.ready, c.all.Seconds(), c.first.Seconds())
 	return p, c, nil
 }
 
@@ -126,7 +127,7 @@ func (w *world) coldRound(ctx context.Context, round int, mirrors []wanted, r *r
 	if err != nil {
 		return err
 	}
-	w.progress.say("floor %d: create %.2f s, server-side apply %.2f s", round, create.took.Seconds(), apply.took.Seconds())
+	w.progress.Say("floor %d: create %.2f s, server-side apply %.2f s", round, create.took.Seconds(), apply.took.Seconds())
 	c, err := w.runCold(ctx, fmt.Sprintf("cold-%d", round))
 	if err != nil {
 		return err
@@ -137,12 +138,12 @@ func (w *world) coldRound(ctx context.Context, round int, mirrors []wanted, r *r
 	r.cpu, r.peak = append(r.cpu, inSeconds(c.usage.cpu)), append(r.peak, c.usage.peak)
 	r.apiserver = append(r.apiserver, inSeconds(c.apiserver))
 	r.last = c
-	w.progress.say("requests of the last cold start:%s", c.requests.kindsText())
+	w.progress.Say("requests of the last cold start:%s", c.requests.kindsText())
 	return nil
 }
 
 func (r rounds) rows(services int) []row {
-	create, apply, all := median(r.create), median(r.apply), median(r.all)
+	create, apply, all := figures.Median(r.create), figures.Median(r.apply), figures.Median(r.all)
 	asked := r.last.requests
 	perMirror := func(n int) float64 { return float64(n) / float64(services) }
 	return []row{
@@ -152,18 +153,18 @@ func (r rounds) rows(services int) []row {
 			Measure: "start until all mirrors are ready", Number: all, Unit: seconds, Limit: new(2 * create), Goal: "2x the floor of create",
 			Incumbent: "684 s", Note: strings.TrimSuffix(fmt.Sprintf("%.2fx create, %.2fx apply; %s", all/create, all/apply, spread(seconds, r.all)), "; "),
 		},
-		{Measure: "start until the first mirror is ready", Number: median(r.first), Unit: seconds, Note: "start of the process, leader election, caches, connecting, first probe"},
+		{Measure: "start until the first mirror is ready", Number: figures.Median(r.first), Unit: seconds, Note: "start of the process, leader election, caches, connecting, first probe"},
 		{Measure: "writes per mirror", Number: perMirror(asked.mirrorWrites), Limit: new(2.0)},
 		{
 			Measure: "requests per mirror", Number: perMirror(asked.all()), Incumbent: "7.7",
 			Note: fmt.Sprintf("%d writes to mirrors, %d other writes, %d reads; beside them %d watches, %d of the lease", asked.mirrorWrites, asked.otherWrites, asked.reads, asked.watches, asked.leases),
 		},
-		{Measure: "processor time of the controller", Number: median(r.cpu), Unit: seconds, Note: spread(seconds, r.cpu)},
+		{Measure: "processor time of the controller", Number: figures.Median(r.cpu), Unit: seconds, Note: spread(seconds, r.cpu)},
 		{
-			Measure: "processor time of the local API server", Number: median(r.apiserver), Unit: seconds,
-			Note: fmt.Sprintf("floor: %.2f s by create, %.2f s by apply", median(r.createCPU), median(r.applyCPU)),
+			Measure: "processor time of the local API server", Number: figures.Median(r.apiserver), Unit: seconds,
+			Note: fmt.Sprintf("floor: %.2f s by create, %.2f s by apply", figures.Median(r.createCPU), figures.Median(r.applyCPU)),
 		},
-		{Measure: "peak memory", Number: median(r.peak), Unit: mebibytes, Limit: new(60.0), Incumbent: "98 MiB", Note: spread(mebibytes, r.peak)},
+		{Measure: "peak memory", Number: figures.Median(r.peak), Unit: mebibytes, Limit: new(60.0), Incumbent: "98 MiB", Note: spread(mebibytes, r.peak)},
 	}
 }
 

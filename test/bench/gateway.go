@@ -96,7 +96,7 @@ func (w *world) flip(ctx context.Context, p *process, alive bool, act func() err
 		return flip{}, fmt.Errorf("%d are ready: %w", seen.ready, err)
 	}
 	f := flip{verdict: verdict.Sub(started), all: last.Sub(verdict)}
-	w.progress.say("gateway alive=%t: verdict after %.2f s, all mirrors %.2f s later", alive, f.verdict.Seconds(), f.all.Seconds())
+	w.progress.Say("gateway alive=%t: verdict after %.2f s, all mirrors %.2f s later", alive, f.verdict.Seconds(), f.all.Seconds())
 	return f, nil
 }
 

@@ -30,7 +30,7 @@ func (w *world) idle(ctx context.Context, p *process) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.progress.say("counting requests for %s", w.opts.idle)
+	w.progress.Say("counting requests for %s", w.opts.idle)
 	running, cancel := p.whileRunning(ctx)
 	defer cancel()
 	if err := pause(running, w.opts.idle); err != nil {
@@ -44,7 +44,7 @@ func (w *world) idle(ctx context.Context, p *process) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.progress.say("idle requests:%s", asked.kindsText())
+	w.progress.Say("idle requests:%s", asked.kindsText())
 	span := "in " + w.opts.idle.String()
 	return []row{
 		{

@@ -7,28 +7,21 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"runtime"
-	"syscall"
-	"time"
 
 	"github.com/go-logr/logr"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/linkspan/linkspan/test/rig"
-	"github.com/linkspan/linkspan/test/rig/kubebin"
+	"github.com/linkspan/linkspan/test/figures"
 )
 
 // envProgram hands the path of the built program to the run inside the network namespace.
 const envProgram = "LINKSPAN_BENCH_PROGRAM"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx := figures.Context()
 	if os.Getenv(envProfile) != "" {
-		os.Exit(exitCode(runProfiled(ctx, os.Args[1:])))
+		os.Exit(figures.ExitCode("bench", runProfiled(ctx, os.Args[1:])))
 	}
 	opts, err := parseOptions(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
@@ -37,69 +30,17 @@ func main() {
 	if err == nil {
 		err = run(ctx, opts)
 	}
-	os.Exit(exitCode(err))
+	os.Exit(figures.ExitCode("bench", err))
 }
-
-func exitCode(err error) int {
-	if err == nil {
-		return 0
-	}
-	if inside, ok := errors.AsType[exited](err); ok {
-		return int(inside)
-	}
-	fmt.Fprintln(os.Stderr, "bench:", err)
-	return 1
-}
-
-// exited is how the run inside the network namespace ended.
-type exited int
-
-// Error implements error.
-func (e exited) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // run builds the program, goes into a network namespace, and measures there.
-func run(ctx context.Context, opts options) (err error) {
-	if os.Getenv(envProgram) == "" {
-		remove, err := buildProgram(ctx)
-		if err != nil {
-			return err
-		}
-		defer remove()
-	}
-	isolated, err := rig.Isolate(ctx, rig.Isolation{})
-	if err != nil {
+func run(ctx context.Context, opts options) error {
+	inside, err := figures.Program{Package: "./cmd/mirror", Env: envProgram}.Inside(ctx)
+	if err != nil || !inside {
 		return err
 	}
-	if isolated.Outside {
-		if isolated.ExitCode != 0 {
-			return exited(isolated.ExitCode)
-		}
-		return nil
-	}
 	ctrllog.SetLogger(logr.Discard())
-	return measure(ctx, opts, os.Stdout, &progress{w: os.Stderr, start: time.Now()})
-}
-
-// buildProgram builds `mirror` as it ships, where the modules can still be reached.
-func buildProgram(ctx context.Context) (remove func(), err error) {
-	root, err := kubebin.ModuleRoot()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "linkspan-bench-")
-	if err != nil {
-		return nil, fmt.Errorf("making a folder for the program: %w", err)
-	}
-	remove = func() { _ = os.RemoveAll(dir) } // leftovers in the temporary folder do no harm
-	program := filepath.Join(dir, "mirror")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./cmd/mirror")
-	build.Dir, build.Stdout, build.Stderr = root, os.Stderr, os.Stderr
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if err := build.Run(); err != nil {
-		remove()
-		return nil, fmt.Errorf("building cmd/mirror: %w", err)
-	}
-	return remove, os.Setenv(envProgram, program)
+	return measure(ctx, opts, os.Stdout, figures.NewProgress(os.Stderr))
 }
 
 // section is one part of the table. It says what it measured, also when it fails half way.
@@ -127,8 +68,8 @@ func sectionNames() []string {
 }
 
 // measure runs the sections one after the other. One that fails does not keep the others from running.
-func measure(ctx context.Context, opts options, out io.Writer, p *progress) (err error) {
-	p.say("starting two clusters")
+func measure(ctx context.Context, opts options, out io.Writer, p *figures.Progress) (err error) {
+	p.Say("starting two clusters")
 	w, err := newWorld(ctx, opts, p)
 	if err != nil {
 		return err
@@ -149,19 +90,9 @@ func measure(ctx context.Context, opts options, out io.Writer, p *progress) (err
 		}
 		found.Rows = append(found.Rows, rows...)
 		if err != nil {
-			p.say("section %s failed: %v", s.name, err)
+			p.Say("section %s failed: %v", s.name, err)
 			errs = append(errs, fmt.Errorf("section %s: %w", s.name, err))
 		}
 	}
 	return errors.Join(append(errs, ctx.Err(), found.write(out, opts.output))...)
-}
-
-// progress tells a person how far it is.
-type progress struct {
-	w     io.Writer
-	start time.Time
-}
-
-func (p *progress) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.w, "%7.1fs  %s\n", time.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
 }

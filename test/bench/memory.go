@@ -26,7 +26,7 @@ func measureMemory(ctx context.Context, w *world) ([]row, error) {
 		if err := errors.Join(err, p.stop()); err != nil {
 			return rows, err
 		}
-		w.progress.say("%d unexported services: %.1f MiB, peak %.1f MiB", n, used.resident, used.peak)
+		w.progress.Say("%d unexported services: %.1f MiB, peak %.1f MiB", n, used.resident, used.peak)
 		peak := row{Measure: fmt.Sprintf("peak memory, %d unexported", n), Number: used.peak, Unit: mebibytes}
 		if i == 0 {
 			least = used

@@ -5,11 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/linkspan/linkspan/test/figures"
 )
 
 // options say what to measure. Each has a flag and, for make, an environment variable.
@@ -35,57 +35,24 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	fs.IntVar(&o.samples, "samples", 200, "single changes to time ($SAMPLES)")
 	fs.IntVar(&o.rounds, "rounds", 3, "cold starts and floors, of which the median counts ($ROUNDS)")
 	fs.DurationVar(&o.idle, "idle", time.Minute, "how long to count idle requests ($IDLE)")
-	fs.StringVar(&o.output, "o", "table", "table or json ($OUTPUT)")
+	fs.StringVar(&o.output, "o", figures.FormatTable, "table or json ($OUTPUT)")
 	fs.StringVar(&o.profile, "profile", "", "run the controller from this program and write CPU and memory profiles into this folder ($PROFILE)")
 	unexported := fs.String("unexported", "0,1000,10000", "numbers of unexported services to measure memory with ($UNEXPORTED)")
 	only := fs.String("only", "", "sections to run, all when empty: "+strings.Join(sectionNames(), ",")+" ($ONLY)")
-	for _, name := range []string{"services", "workers", "samples", "rounds", "idle", "unexported", "only", "profile", "o"} {
-		if err := fromEnvironment(fs, name); err != nil {
-			return o, err
-		}
-	}
-	if err := fs.Parse(args); err != nil {
+	if err := figures.Parse(fs, args); err != nil {
 		return o, err
-	}
-	if fs.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	return o, o.finish(*unexported, *only)
 }
 
-// fromEnvironment takes a variable as if it were the flag.
-func fromEnvironment(fs *flag.FlagSet, name string) error {
-	variable := strings.ToUpper(name)
-	if name == "o" {
-		variable = "OUTPUT"
-	}
-	value := os.Getenv(variable)
-	if value == "" {
-		return nil
-	}
-	if err := fs.Set(name, value); err != nil {
-		return fmt.Errorf("$%s is %q: %w", variable, value, err)
-	}
-	return nil
-}
-
 // finish takes the lists apart and checks everything.
 func (o *options) finish(unexported, only string) error {
-	for field := range strings.SplitSeq(unexported, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(field))
-		if err != nil || n < 0 || n > maxUnexported {
-			return fmt.Errorf("-unexported: %q is no number from 0 to %d", field, maxUnexported)
-		}
-		o.unexported = append(o.unexported, n)
+	var err error
+	if o.unexported, err = figures.Numbers("unexported", unexported, 0, maxUnexported); err != nil {
+		return err
 	}
-	slices.Sort(o.unexported)
-	if only != "" {
-		o.only = strings.Split(only, ",")
-	}
-	for _, name := range o.only {
-		if !slices.Contains(sectionNames(), name) {
-			return fmt.Errorf("-only: there is no section %q, only %s", name, strings.Join(sectionNames(), ", "))
-		}
+	if o.only, err = figures.Sections(only, sectionNames()); err != nil {
+		return err
 	}
 	return o.validate()
 }
@@ -98,10 +65,8 @@ func (o *options) validate() error {
 		return errors.New("-workers, -samples and -rounds must be at least 1")
 	case o.idle < time.Second:
 		return fmt.Errorf("-idle is %s: give at least 1s", o.idle)
-	case o.output != "table" && o.output != "json":
-		return fmt.Errorf("-o %q: give table or json", o.output)
 	}
-	return nil
+	return figures.CheckFormat(o.output)
 }
 
 // wants says whether a section is to be run.

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/linkspan/linkspan/test/figures"
 )
 
 // unit is what a number counts.
@@ -88,64 +87,25 @@ type report struct {
 }
 
 func (r report) write(out io.Writer, format string) error {
-	if format == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(r); err != nil {
-			return fmt.Errorf("writing the report: %w", err)
-		}
-		return nil
+	if format == figures.FormatJSON {
+		return figures.WriteJSON(out, r)
 	}
-	return r.table(out)
+	lines := [][]string{{"SECTION", "MEASURE", "RESULT", "GOAL", "VERDICT", "INCUMBENT", "NOTE"}}
+	for _, row := range r.Rows {
+		lines = append(lines, []string{row.Section, row.Measure, row.Unit.format(row.Number), row.goal(), row.verdict(), row.Incumbent, row.Note})
+	}
+	return figures.WriteTable(out, lines, r.conditions())
 }
 
-// table prints the rows and, under them, what the numbers depend on.
-func (r report) table(out io.Writer) error {
-	var text strings.Builder
-	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	line := func(cells ...string) {
-		_, _ = fmt.Fprintln(columns, strings.Join(cells, "\t")) // a strings.Builder takes everything
-	}
-	line("SECTION", "MEASURE", "RESULT", "GOAL", "VERDICT", "INCUMBENT", "NOTE")
-	for _, row := range r.Rows {
-		line(row.Section, row.Measure, row.Unit.format(row.Number), row.goal(), row.verdict(), row.Incumbent, row.Note)
-	}
-	if err := columns.Flush(); err != nil {
-		return fmt.Errorf("aligning the table: %w", err)
-	}
-	for aligned := range strings.Lines(text.String()) {
-		if _, err := fmt.Fprintln(out, strings.TrimRight(aligned, " \n")); err != nil {
-			return fmt.Errorf("writing the table: %w", err)
-		}
-	}
+// conditions are what the numbers depend on.
+func (r report) conditions() string {
 	profiled := ""
 	if r.Profiled {
 		profiled = " The controller was being profiled, which costs time and memory."
 	}
-	_, err := fmt.Fprintf(out, "\n%d exported and %d other services unless a row says otherwise, %d workers, Kubernetes %s. Two API servers,\n"+
+	return fmt.Sprintf("\n%d exported and %d other services unless a row says otherwise, %d workers, Kubernetes %s. Two API servers,\n"+
 		"two etcds, the controller and the measuring program share %d processors. The incumbent's figures are for 1000 + 1000.%s\n",
 		r.Services, r.Unexported, r.Workers, r.Kubernetes, r.Processors, profiled)
-	if err != nil {
-		return fmt.Errorf("writing the table: %w", err)
-	}
-	return nil
-}
-
-// median of an odd number of values is one of them.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
-}
-
-// percentile is the smallest value that p percent of all are not above.
-func percentile(values []float64, p float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
-	return sorted[max(rank, 1)-1]
 }
 
 // spread shows what a median hides.

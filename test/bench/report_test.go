@@ -31,22 +31,6 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-func TestPercentile(t *testing.T) {
-	t.Parallel()
-	values := []float64{5, 1, 4, 2, 3}
-	for p, want := range map[float64]float64{1: 1, 50: 3, 80: 4, 99: 5, 100: 5} {
-		if got := percentile(values, p); got != want {
-			t.Errorf("percentile %v is %v, want %v", p, got, want)
-		}
-	}
-	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
-		t.Errorf("median is %v, want 2.5", got)
-	}
-	if diff := cmp.Diff([]float64{5, 1, 4, 2, 3}, values); diff != "" {
-		t.Errorf("the samples were changed (-want +got):\n%s", diff)
-	}
-}
-
 // Leases and watches come by the clock: they must not count as requests for a mirror, nor be lost.
 func TestSortRequests(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
+	"github.com/linkspan/linkspan/test/figures"
 	"github.com/linkspan/linkspan/test/rig"
 )
 
@@ -61,7 +62,7 @@ func remoteRules() []rbacv1.PolicyRule {
 // world is two linked clusters with services to mirror, and no controller.
 type world struct {
 	opts     options
-	progress *progress
+	progress *figures.Progress
 
 	rig        *rig.Rig
 	west, east *rig.Cluster
@@ -75,7 +76,7 @@ type world struct {
 	unexported int
 }
 
-func newWorld(ctx context.Context, opts options, p *progress) (*world, error) {
+func newWorld(ctx context.Context, opts options, p *figures.Progress) (*world, error) {
 	r, err := rig.Start(ctx, rig.Options{Clusters: []rig.ClusterOptions{
 		{Name: "west", OwnEtcd: true}, {Name: target, OwnEtcd: true},
 	}})
@@ -124,7 +125,7 @@ func (w *world) setUp(ctx context.Context) error {
 	if err := w.link(ctx); err != nil {
 		return err
 	}
-	w.progress.say("creating %d exported and %d other services", w.opts.services, w.opts.services)
+	w.progress.Say("creating %d exported and %d other services", w.opts.services, w.opts.services)
 	err = each(ctx, w.opts.services, func(ctx context.Context, i int) error {
 		return w.createRemote(ctx, exportedName(i), i, rig.Exported(v1alpha3.ExportedGateway))
 	})
@@ -216,7 +217,7 @@ func (w *world) setUnexported(ctx context.Context, n int) error {
 	if n == have {
 		return nil
 	}
-	w.progress.say("changing the number of unexported services from %d to %d", have, n)
+	w.progress.Say("changing the number of unexported services from %d to %d", have, n)
 	err := each(ctx, n-have, func(ctx context.Context, i int) error {
 		return w.createRemote(ctx, unexportedName(have+i), have+i)
 	})

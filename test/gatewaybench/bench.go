@@ -7,15 +7,15 @@ import (
 	"io"
 	"runtime"
 	"strings"
-	"time"
 
+	"github.com/linkspan/linkspan/test/figures"
 	"github.com/linkspan/linkspan/test/gatewaybench/load"
 )
 
 // bench is one run.
 type bench struct {
 	opts     options
-	progress *progress
+	progress *figures.Progress
 	world    *world
 	// haproxy is the program, empty where there is none.
 	haproxy string
@@ -59,14 +59,14 @@ func sectionNames() []string {
 }
 
 // measure runs the sections one after the other. One that fails does not keep the others from running.
-func measure(ctx context.Context, opts options, out io.Writer, p *progress) (err error) {
+func measure(ctx context.Context, opts options, out io.Writer, p *figures.Progress) (err error) {
 	b := &bench{opts: opts, progress: p}
 	if b.files, err = raiseFiles(); err != nil {
 		return fmt.Errorf("raising the limit of open files: %w", err)
 	}
 	program, version := findHAProxy(p)
 	b.haproxy = program
-	p.say("starting a cluster")
+	p.Say("starting a cluster")
 	if b.world, err = newWorld(ctx); err != nil {
 		return err
 	}
@@ -79,14 +79,14 @@ func measure(ctx context.Context, opts options, out io.Writer, p *progress) (err
 		if ctx.Err() != nil || !opts.wants(s.name) {
 			continue
 		}
-		p.say("%s", s.name)
+		p.Say("%s", s.name)
 		rows, err := s.run(b, ctx)
 		for i := range rows {
 			rows[i].Section = s.name
 		}
 		found.Rows = append(found.Rows, rows...)
 		if err != nil {
-			p.say("section %s failed: %v", s.name, err)
+			p.Say("section %s failed: %v", s.name, err)
 			errs = append(errs, fmt.Errorf("section %s: %w", s.name, err))
 		}
 	}
@@ -153,7 +153,7 @@ func (s *stage) rounds(ctx context.Context, what string, spec load.Spec, once ..
 			}
 			found[w] = append(found[w], result)
 		}
-		s.bench.progress.say("%s, round %d:%s", what, round+1, found.last(s.order, spec.Kind))
+		s.bench.progress.Say("%s, round %d:%s", what, round+1, found.last(s.order, spec.Kind))
 	}
 	return found, s.verify(ctx)
 }
@@ -192,7 +192,7 @@ func (r results) last(order []way, kind load.Kind) string {
 			last := of[len(of)-1]
 			switch {
 			case len(last.Took) > 0:
-				fmt.Fprintf(&text, "  %s %.3f/%.3f ms", w, percentile(inMilliseconds(last.Took), 50), percentile(inMilliseconds(last.Took), 99))
+				fmt.Fprintf(&text, "  %s %.3f/%.3f ms", w, figures.Percentile(inMilliseconds(last.Took), 50), figures.Percentile(inMilliseconds(last.Took), 99))
 			case kind == load.Download || kind == load.Upload:
 				fmt.Fprintf(&text, "  %s %.0f MiB/s", w, last.PerSecond()/(1<<20))
 			default:
@@ -229,14 +229,4 @@ func (r results) failures() string {
 		}
 	}
 	return strings.Join(notes, "; ")
-}
-
-// progress tells a person how far it is.
-type progress struct {
-	w     io.Writer
-	start time.Time
-}
-
-func (p *progress) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.w, "%7.1fs  %s\n", time.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
 }

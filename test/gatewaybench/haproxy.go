@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+
+	"github.com/linkspan/linkspan/test/figures"
 )
 
 const (
@@ -17,15 +19,15 @@ const (
 )
 
 // findHAProxy looks for the program, and says what to do where there is none.
-func findHAProxy(p *progress) (program, version string) {
+func findHAProxy(p *figures.Progress) (program, version string) {
 	program, err := exec.LookPath("haproxy")
 	if err != nil {
-		p.say("haproxy: not installed, skipped (Debian: apt-get install haproxy)")
+		p.Say("haproxy: not installed, skipped (Debian: apt-get install haproxy)")
 		return "", ""
 	}
 	out, err := exec.Command(program, "-v").Output()
 	if err != nil {
-		p.say("haproxy: %s does not run, skipped: %v", program, err)
+		p.Say("haproxy: %s does not run, skipped: %v", program, err)
 		return "", ""
 	}
 	first, _, _ := strings.Cut(string(out), "\n")

@@ -79,7 +79,7 @@ func (b *bench) holdIdle(ctx context.Context, w way, resident map[int]map[way]ce
 			return err
 		}
 		resident[n][w] = cell{used}
-		b.progress.say("%s, %d idle connections: %.1f MiB", w, n, used)
+		b.progress.Say("%s, %d idle connections: %.1f MiB", w, n, used)
 	}
 	return nil
 }
@@ -113,7 +113,7 @@ func (b *bench) measureShort(ctx context.Context) (rows []row, err error) {
 			return nil, err
 		}
 		found = results{lanes: {result}}
-		b.progress.say("%d short connections in %.1f s: %.1f MiB", n, result.Elapsed.Seconds(), resident[i])
+		b.progress.Say("%d short connections in %.1f s: %.1f MiB", n, result.Elapsed.Seconds(), resident[i])
 	}
 	return []row{
 		{Measure: fmt.Sprintf("memory of the pair after %d short connections", max(1, b.opts.short/10)), Unit: mebibytes, Cells: map[way]cell{lanes: {resident[0]}}},

@@ -5,11 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/linkspan/linkspan/test/figures"
 )
 
 // options say what to measure. Each has a flag and, for make, an environment variable.
@@ -35,57 +35,24 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 3, "how often each way is measured; the median counts ($ROUNDS)")
 	seconds := fs.Float64("seconds", 3, "seconds that each rate is measured for; latencies for two thirds of it ($SECONDS)")
 	fs.IntVar(&o.short, "short", 100_000, "short connections that memory must not grow over ($SHORT)")
-	fs.StringVar(&o.output, "o", "table", "table or json ($OUTPUT)")
+	fs.StringVar(&o.output, "o", figures.FormatTable, "table or json ($OUTPUT)")
 	fs.StringVar(&o.profile, "profile", "", "run our gateways from this program and write CPU and memory profiles into this folder ($PROFILE)")
 	idle := fs.String("idle", "1000,10000", "numbers of idle connections to measure memory with ($IDLE)")
 	only := fs.String("only", "", fmt.Sprintf("sections to run, all but %s when empty: %s ($ONLY)", sectionUpload, strings.Join(sectionNames(), ",")))
-	for _, name := range []string{"rounds", "seconds", "short", "idle", "only", "profile", "o"} {
-		if err := fromEnvironment(fs, name); err != nil {
-			return o, err
-		}
-	}
-	if err := fs.Parse(args); err != nil {
+	if err := figures.Parse(fs, args); err != nil {
 		return o, err
-	}
-	if fs.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	return o, o.finish(*seconds, *idle, *only)
 }
 
-// fromEnvironment takes a variable as if it were the flag.
-func fromEnvironment(fs *flag.FlagSet, name string) error {
-	variable := strings.ToUpper(name)
-	if name == "o" {
-		variable = "OUTPUT"
-	}
-	value := os.Getenv(variable)
-	if value == "" {
-		return nil
-	}
-	if err := fs.Set(name, value); err != nil {
-		return fmt.Errorf("$%s is %q: %w", variable, value, err)
-	}
-	return nil
-}
-
 // finish takes the lists apart and checks everything.
 func (o *options) finish(seconds float64, idle, only string) error {
-	for field := range strings.SplitSeq(idle, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(field))
-		if err != nil || n < 1 || n > maxIdle {
-			return fmt.Errorf("-idle: %q is no number from 1 to %d", field, maxIdle)
-		}
-		o.idle = append(o.idle, n)
+	var err error
+	if o.idle, err = figures.Numbers("idle", idle, 1, maxIdle); err != nil {
+		return err
 	}
-	slices.Sort(o.idle)
-	if only != "" {
-		o.only = strings.Split(only, ",")
-	}
-	for _, name := range o.only {
-		if !slices.Contains(sectionNames(), name) {
-			return fmt.Errorf("-only: there is no section %q, only %s", name, strings.Join(sectionNames(), ", "))
-		}
+	if o.only, err = figures.Sections(only, sectionNames()); err != nil {
+		return err
 	}
 	o.window = time.Duration(seconds * float64(time.Second))
 	o.warm = max(o.window/10, 200*time.Millisecond)
@@ -98,10 +65,8 @@ func (o *options) validate() error {
 		return errors.New("-rounds and -short must be at least 1")
 	case o.window < 100*time.Millisecond || o.window > 10*time.Minute:
 		return fmt.Errorf("-seconds is %v: give 0.1 to 600", o.window.Seconds())
-	case o.output != "table" && o.output != "json":
-		return fmt.Errorf("-o %q: give table or json", o.output)
 	}
-	return nil
+	return figures.CheckFormat(o.output)
 }
 
 // wants says whether a section is to be run.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/linkspan/linkspan/test/figures"
 	"github.com/linkspan/linkspan/test/gatewaybench/load"
 )
 
@@ -126,9 +127,9 @@ func latencyRows(what string, found results) []row {
 		cells := map[way]cell{}
 		for w, all := range found {
 			for i, one := range all[:min(len(all), len(base))] {
-				took := percentile(inMilliseconds(one.Took), p)
+				took := figures.Percentile(inMilliseconds(one.Took), p)
 				if w != direct {
-					took -= percentile(inMilliseconds(base[i].Took), p)
+					took -= figures.Percentile(inMilliseconds(base[i].Took), p)
 				}
 				cells[w] = append(cells[w], took)
 			}

@@ -2,13 +2,13 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 	"strings"
-	"text/tabwriter"
+
+	"github.com/linkspan/linkspan/test/figures"
 )
 
 // unit is what a number counts.
@@ -45,7 +45,7 @@ func none() float64 { return math.NaN() }
 // cell is what was measured by one way, a number for each round. It is never empty.
 type cell []float64
 
-func (c cell) median() float64 { return median(c) }
+func (c cell) median() float64 { return figures.Median(c) }
 
 // missing says that the way has no such number.
 func (c cell) missing() bool { return len(c) == 0 || math.IsNaN(c.median()) }
@@ -169,62 +169,35 @@ type report struct {
 }
 
 func (r report) write(out io.Writer, format string) error {
-	if format == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(r); err != nil {
-			return fmt.Errorf("writing the report: %w", err)
-		}
-		return nil
-	}
-	return r.table(out)
-}
-
-// table prints the rows and, under them, what the numbers depend on.
-func (r report) table(out io.Writer) error {
-	var text strings.Builder
-	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	line := func(cells ...string) {
-		_, _ = fmt.Fprintln(columns, strings.Join(cells, "\t")) // a strings.Builder takes everything
+	if format == figures.FormatJSON {
+		return figures.WriteJSON(out, r)
 	}
 	head := []string{"MEASURE"}
 	for _, w := range ways() {
 		head = append(head, strings.ToUpper(string(w)))
 	}
-	line(append(head, "GOAL", "VERDICT", "NOTE")...)
+	lines := [][]string{append(head, "GOAL", "VERDICT", "NOTE")}
 	for _, one := range r.Rows {
-		one.lines(line)
+		lines = append(lines, one.lines()...)
 	}
-	if err := columns.Flush(); err != nil {
-		return fmt.Errorf("aligning the table: %w", err)
-	}
-	var errs []error
-	for aligned := range strings.Lines(text.String()) {
-		_, err := fmt.Fprintln(out, strings.TrimRight(aligned, " \n"))
-		errs = append(errs, err)
-	}
-	_, err := fmt.Fprint(out, r.conditions())
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return fmt.Errorf("writing the table: %w", err)
-	}
-	return nil
+	return figures.WriteTable(out, lines, r.conditions())
 }
 
-// lines prints a row, and a line of its own for each further goal.
-func (r row) lines(line func(...string)) {
+// lines are a row, and one of its own for each further goal.
+func (r row) lines() (all [][]string) {
 	cells := []string{r.Measure}
 	for _, w := range ways() {
 		cells = append(cells, r.Cells[w].text(r.Unit))
 	}
 	if len(r.Goals) == 0 {
-		line(append(cells, "", "", r.Note)...)
-		return
+		return [][]string{append(cells, "", "", r.Note)}
 	}
 	note := r.Note
 	for _, g := range r.Goals {
-		line(append(cells, g.text(r.Unit), r.verdict(g), note)...)
+		all = append(all, append(cells, g.text(r.Unit), r.verdict(g), note))
 		cells, note = make([]string, len(cells)), ""
 	}
+	return all
 }
 
 func (r report) conditions() string {

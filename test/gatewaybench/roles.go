@@ -20,6 +20,7 @@ import (
 	"github.com/linkspan/linkspan/pkg/gateway/stream"
 	"github.com/linkspan/linkspan/pkg/gateway/tunnel"
 	"github.com/linkspan/linkspan/pkg/gateway/wire"
+	"github.com/linkspan/linkspan/test/figures"
 	"github.com/linkspan/linkspan/test/gatewaybench/load"
 )
 
@@ -47,7 +48,7 @@ func roles() map[string]func(context.Context, []string) error {
 		roleGateway: func(ctx context.Context, args []string) error {
 			return profiled(ctx, func(ctx context.Context) error {
 				if code := gateway.Main(ctx, gateway.Streams{Out: os.Stdout, Err: os.Stderr}, "bench", args); code != 0 {
-					return exited(code)
+					return figures.Exited(code)
 				}
 				return nil
 			})

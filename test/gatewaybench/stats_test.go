@@ -1,7 +1,6 @@
 package main
 
 import (
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -10,25 +9,6 @@ import (
 
 	"github.com/linkspan/linkspan/test/gatewaybench/load"
 )
-
-func TestPercentile(t *testing.T) {
-	t.Parallel()
-	values := []float64{5, 1, 4, 2, 3}
-	for p, want := range map[float64]float64{1: 1, 50: 3, 80: 4, 99: 5, 100: 5} {
-		if got := percentile(values, p); got != want {
-			t.Errorf("percentile %v is %v, want %v", p, got, want)
-		}
-	}
-	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
-		t.Errorf("median is %v, want 2.5", got)
-	}
-	if got := percentile(nil, 50); !math.IsNaN(got) {
-		t.Errorf("percentile of nothing is %v, want none", got)
-	}
-	if diff := cmp.Diff([]float64{5, 1, 4, 2, 3}, values); diff != "" {
-		t.Errorf("the samples were changed (-want +got):\n%s", diff)
-	}
-}
 
 func TestSumByVia(t *testing.T) {
 	t.Parallel()
