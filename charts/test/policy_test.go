@@ -336,29 +336,28 @@ func TestReleaseWithoutPolicies(t *testing.T) {
 	}
 }
 
-// TestEgressPortsAreReserved wants the egress's connections to have ports of their own, and enough of them, by sysctls
+// TestEgressPortsAreReserved wants the egress's connections to have ports of their own, and enough of them in a row, by a sysctl
 // that a kubelet and the level baseline allow without being told to.
 func TestEgressPortsAreReserved(t *testing.T) {
 	sysctls := func(given ...values) []corev1.Sysctl {
 		egress := find(t, rendered(t, append([]values{readValues(t, "testdata/source.values.yaml")}, given...)...), "Deployment", "linkspan-egress")
 		return into[appsv1.Deployment](t, egress).Spec.Template.Spec.SecurityContext.Sysctls
 	}
+	between := func(text string) corev1.Sysctl {
+		return corev1.Sysctl{Name: "net.ipv4.ip_local_port_range", Value: text}
+	}
 	for given, want := range map[string][]corev1.Sysctl{
-		"{}": {
-			{Name: "net.ipv4.ip_local_reserved_ports", Value: "20000-59999"}, {Name: "net.ipv4.ip_local_port_range", Value: "5000 65535"},
-		},
-		"controller: {egressPorts: 40000-40999}": {
-			{Name: "net.ipv4.ip_local_reserved_ports", Value: "40000-40999"}, {Name: "net.ipv4.ip_local_port_range", Value: "5000 65535"},
-		},
+		"{}":                                       {between("5000 19999")},
+		"controller: {egressPorts: 40000-40999}":   {between("5000 39999")},
+		"controller: {egressPorts: 6000-30000}":    {between("30001 65535")},
+		"controller: {egressPorts: 1024-64535}":    {between("64536 65535")},
+		"controller: {egressPorts: 6000-65535}":    {between("5000 5999")},
 		"gateway: {egress: {reservePorts: false}}": nil,
 		// What the user sets for all pods is beside ours, and wins over ours of the same name.
 		"podSecurityContext: {sysctls: [{name: net.ipv4.tcp_syncookies, value: '1'}]}": {
-			{Name: "net.ipv4.ip_local_reserved_ports", Value: "20000-59999"}, {Name: "net.ipv4.ip_local_port_range", Value: "5000 65535"},
-			{Name: "net.ipv4.tcp_syncookies", Value: "1"},
+			between("5000 19999"), {Name: "net.ipv4.tcp_syncookies", Value: "1"},
 		},
-		"podSecurityContext: {sysctls: [{name: net.ipv4.ip_local_port_range, value: 2000 65535}]}": {
-			{Name: "net.ipv4.ip_local_reserved_ports", Value: "20000-59999"}, {Name: "net.ipv4.ip_local_port_range", Value: "2000 65535"},
-		},
+		"podSecurityContext: {sysctls: [{name: net.ipv4.ip_local_port_range, value: 2000 65535}]}": {between("2000 65535")},
 	} {
 		if diff := cmp.Diff(want, sysctls(parse(t, given))); diff != "" {
 			t.Errorf("%s:\n%s", given, diff)

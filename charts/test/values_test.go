@@ -224,7 +224,7 @@ func TestRefused(t *testing.T) {
 		"a health check of all nodes":     {"gateway: {mode: proxy, ingress: {allowedClients: ['*'], service: {healthCheckNodePort: 30999}}}", "set gateway.ingress.service.externalTrafficPolicy=Local, or clear gateway.ingress.service.healthCheckNodePort"},
 		"a health check of some":          {"gateway: {mode: proxy, ingress: {allowedClients: ['*'], service: {healthCheckNodePort: 30999, externalTrafficPolicy: Local}}}", ""},
 		"a health check of none":          {"gateway: {mode: proxy, ingress: {allowedClients: ['*'], service: {healthCheckNodePort: 30999, type: NodePort}}}", ""},
-		"no port for the egress":          {"{controller: {egressPorts: 5000-65000}, gateway: {trustAnchors: {configMap: {name: a}}, certManager: {issuerRef: {name: i}}}}", "leaves 535 ports for the egress's own connections"},
+		"no port for the egress":          {"{controller: {egressPorts: 5000-65000}, gateway: {trustAnchors: {configMap: {name: a}}, certManager: {issuerRef: {name: i}}}}", "leaves 535 ports in a row for the egress's own connections"},
 		"a Link without a name":           {"links: [{spec: {gatewayPort: '4143'}}]", "missing property 'name'"},
 		"a Link's field mistyped":         {"links: [{name: east, spec: {gatewayAdress: a}}]", "additional properties 'gatewayAdress' not allowed"},
 		"a Link's port as a number":       {"links: [{name: east, spec: {gatewayPort: 4143}}]", "at '/links/0/spec/gatewayPort'"},
