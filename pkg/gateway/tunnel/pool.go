@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/linkspan/linkspan/pkg/gateway/wire"
@@ -117,14 +118,38 @@ var ErrNoAddress = errors.New("the gateway has no address")
 // ErrClosed means that the pool is no longer in use.
 var ErrClosed = errors.New("the pool is closed")
 
+// An address often stands for several pods, and whoever spreads connections over them may think for a moment of one that is
+// gone. So an address that the network turns down is tried again: tries times in all, with a pause that begins with firstPause
+// and grows fourfold.
+const (
+	tries      = 3
+	firstPause = 10 * time.Millisecond
+)
+
 // Open opens a stream to one of the gateway's addresses, with its header written. An address that cannot be
-// connected to is followed by the next one; once the header is written there is no second try. The owner of the
+// connected to is followed by the next one, and where the network turns down the last of them, all are tried again, twice at
+// most; once the header is written there is no second try. The owner of the
 // stream must call its Close. Errors are *DialError, ErrNoAddress, ErrClosed, of the header, or of ctx.
 func (p *Pool) Open(ctx context.Context, gw Gateway, h wire.Header) (Stream, error) {
 	head, err := h.Append(nil)
 	if err != nil {
 		return nil, fmt.Errorf("the stream's header: %w", err)
 	}
+	for try, pause := 1, firstPause; ; try, pause = try+1, 4*pause {
+		stream, err := p.openAny(ctx, gw, head)
+		if err == nil || try == tries || !turnedDown(err) {
+			return stream, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// openAny tries each address once.
+func (p *Pool) openAny(ctx context.Context, gw Gateway, head []byte) (Stream, error) {
 	last := error(ErrNoAddress)
 	for _, address := range p.order(gw) {
 		peer, err := p.peer(peerKey{address, gw.Identity})
@@ -146,6 +171,14 @@ func (p *Pool) Open(ctx context.Context, gw Gateway, h wire.Header) (Stream, err
 		peer.failedAt.Store(p.deps.Now().UnixNano())
 	}
 	return nil, last
+}
+
+// turnedDown says whether somebody answered that there is no way to the address now. One that says nothing has had its time.
+func turnedDown(err error) bool {
+	dial, ok := errors.AsType[*DialError](err)
+	return ok && dial.Step == StepConnect && slices.ContainsFunc([]error{
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
+	}, func(answer error) bool { return errors.Is(dial.Err, answer) })
 }
 
 // order begins with another address each time, and leaves those that failed lately for the end.

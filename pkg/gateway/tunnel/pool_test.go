@@ -8,10 +8,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -328,6 +330,54 @@ func TestOneDeadAddressOfThreeCostsNothingMuch(t *testing.T) {
 	for _, s := range streams {
 		must(t, s.Close())
 	}
+}
+
+// A load balancer's address may lead to a pod that is gone, for a moment (HA-*): who is turned down there tries again. Who
+// hears nothing, or is told by TLS, does not.
+func TestAnAddressThatTurnsDownIsTriedAgain(t *testing.T) {
+	i := newIngress(t)
+	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	unreachable := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}
+	for name, c := range map[string]struct {
+		answers []error // of the first tries; then it is the ingress that answers
+		tries   int
+		lanes   int
+		fails   bool
+	}{
+		"once":                   {answers: []error{refused}, tries: 2},
+		"twice":                  {answers: []error{unreachable, refused}, tries: 3},
+		"for a session":          {answers: []error{refused}, tries: 2, lanes: -1},
+		"always":                 {answers: []error{refused, unreachable, refused}, tries: 3, fails: true},
+		"it says nothing":        {answers: []error{context.DeadlineExceeded}, tries: 1, fails: true},
+		"we have no socket left": {answers: []error{os.NewSyscallError("socket", syscall.EMFILE)}, tries: 1, fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var dialed int
+			e := newEgress(t, Options{Lanes: c.lanes}, Dependencies{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if dialed++; dialed <= len(c.answers) {
+					return nil, c.answers[dialed-1]
+				}
+				return (&net.Dialer{}).DialContext(ctx, network, address)
+			}}, i)
+			s, err := e.Open(t.Context(), e.gateway, target)
+			if err == nil {
+				must(t, s.Close())
+			}
+			if (err != nil) != c.fails || dialed != c.tries {
+				t.Errorf("it was tried %d times, and then: %v", dialed, err)
+			}
+		})
+	}
+	t.Run("nobody waits any more", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		e := newEgress(t, Options{}, Dependencies{Dial: func(context.Context, string, string) (net.Conn, error) {
+			cancel()
+			return nil, refused
+		}}, i)
+		if _, err := e.Open(ctx, e.gateway, target); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("the error is %v", err)
+		}
+	})
 }
 
 // While one stream finds out whether an address that answers nothing is back, others do not wait for it.
