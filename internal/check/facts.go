@@ -104,6 +104,8 @@ type LinkAPI struct {
 type Link struct {
 	v1alpha3.Link
 	Credentials Read[Credentials]
+	// Ignored says of each annotation with a value that cannot be used why.
+	Ignored []string
 }
 
 // Name is the Link's.

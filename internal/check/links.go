@@ -43,6 +43,13 @@ func linkAccepted(_ Facts, l Link) []Finding {
 			return []Finding{bad(text, ready.Reason+": "+ready.Message, mends(ready.Reason))}
 		}
 	}
+	if len(l.Ignored) > 0 {
+		var findings []Finding
+		for _, why := range l.Ignored {
+			findings = append(findings, warn(text, why, "correct or remove the annotation: until then it counts for nothing"))
+		}
+		return findings
+	}
 	return good(fmt.Sprintf("%s to %s", text, l.Spec.TargetClusterName))
 }
 

@@ -25,9 +25,18 @@ func (o *Observer) observeLinks(ctx context.Context, namespace string) check.Rea
 	credentials := o.credentials(ctx, list.Items, namespace)
 	var all []check.Link
 	for i, l := range list.Items {
-		all = append(all, check.Link{Link: l, Credentials: credentials[i]})
+		all = append(all, check.Link{Link: l, Credentials: credentials[i], Ignored: ignored(&l)})
 	}
 	return read(all, nil, needs)
+}
+
+// ignored says what the controller takes for absent in a Link that it accepts. What it refuses, conditions tell.
+func ignored(l *v1alpha3.Link) (all []string) {
+	parsed, _ := link.Parse(l)
+	for _, why := range parsed.Ignored {
+		all = append(all, why.Error())
+	}
+	return all
 }
 
 const (

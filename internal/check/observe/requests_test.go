@@ -247,6 +247,28 @@ func TestLinksAreReadWithoutDiscovery(t *testing.T) {
 	}
 }
 
+// What the controller takes for absent is told, although the Link is Ready.
+func TestAnnotationsThatMeanNothingAreTold(t *testing.T) {
+	t.Parallel()
+	list := manyLinks()
+	list.Items[1].Annotations = map[string]string{v1alpha3.AnnotationGatewayClients: "mash"}
+	server := newAPIServer(t, func(r *http.Request) (int, any) {
+		if strings.HasSuffix(r.URL.Path, "/links") {
+			return http.StatusOK, list
+		}
+		return 0, nil
+	})
+	links := server.observer(t, Options{Namespace: "links"}).Observe(t.Context()).Links.Value
+	for i, l := range links {
+		if told := len(l.Ignored) == 1 && strings.Contains(l.Ignored[0], v1alpha3.AnnotationGatewayClients); told != (i == 1) {
+			t.Errorf("of Link %d it is told %q", i, l.Ignored)
+		}
+	}
+	if len(links) != 100 {
+		t.Errorf("there are %d Links", len(links))
+	}
+}
+
 // Pods of one namespace do not stand for those of all.
 func TestOtherMirrorsAreNotGuessed(t *testing.T) {
 	t.Parallel()
