@@ -10,6 +10,7 @@ import (
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/internal/install"
+	printed "github.com/linkspan/linkspan/internal/install/render"
 )
 
 const labelManagedBy = "app.kubernetes.io/managed-by"
@@ -27,7 +28,7 @@ func TestInstallPrintsTheSame(t *testing.T) {
 			}
 			want := objects(t, mainChart, given...)
 			maps.Copy(want, objects(t, crdsChart))
-			rendered, err := install.Render(settings, namespace)
+			rendered, err := printed.Charts{}.Render(settings, namespace)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/linkspan/linkspan/internal/cli"
+	"github.com/linkspan/linkspan/internal/install/render"
 )
 
 // version is set by the linker (see Makefile).
@@ -17,5 +18,5 @@ func main() {
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 	streams := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-	os.Exit(cli.Main(ctx, streams, version, os.Args[1:]))
+	os.Exit(cli.Main(ctx, streams, cli.Program{Version: version, Charts: render.Charts{}}, os.Args[1:]))
 }

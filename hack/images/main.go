@@ -33,7 +33,7 @@ func main() {
 // programs are what a cluster runs.
 func programs() []image.Program {
 	return []image.Program{
-		{Name: "mirror", Package: "./cmd/mirror", Description: "Links clusters and mirrors their services", Ports: []int{9999}},
+		{Name: "mirror", Package: "./cmd/controller", Description: "Links clusters and mirrors their services", Ports: []int{9999}},
 		{Name: "gateway", Package: "./cmd/gateway", Description: "Carries streams between clusters over mutual TLS", Ports: []int{4143, 4191}},
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/linkspan/linkspan/internal/install/render"
 )
 
 // result is what a command printed and how it ended.
@@ -16,10 +18,13 @@ type result struct {
 	out, err string
 }
 
+// full is the program for people.
+func full(version string) Program { return Program{Version: version, Charts: render.Charts{}} }
+
 func runMirror(t *testing.T, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := Main(t.Context(), Streams{In: strings.NewReader(""), Out: &out, Err: &errs}, "v0.1.2", args)
+	code := Main(t.Context(), Streams{In: strings.NewReader(""), Out: &out, Err: &errs}, full("v0.1.2"), args)
 	return result{code: code, out: out.String(), err: errs.String()}
 }
 
@@ -50,7 +55,7 @@ func TestNormalizeArgs(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			root := newRootCommand(Streams{}, "v0")
+			root := newRootCommand(Streams{}, full("v0"))
 			got := normalizeArgs(root, strings.Fields(tc.args))
 			if diff := cmp.Diff(strings.Fields(tc.want), got, cmp.Transformer("join", func(s []string) string { return strings.Join(s, " ") })); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -63,7 +68,7 @@ func TestNormalizeArgs(t *testing.T) {
 func TestEveryBooleanFlag(t *testing.T) {
 	t.Parallel()
 	parsed := func(path []string, flag string, tail ...string) string {
-		root := newRootCommand(Streams{}, "v0")
+		root := newRootCommand(Streams{}, full("v0"))
 		args := normalizeArgs(root, append(append(append([]string{}, path...), "--"+flag), tail...))
 		cmd, rest, err := root.Find(args)
 		if err != nil {
@@ -78,7 +83,7 @@ func TestEveryBooleanFlag(t *testing.T) {
 		return cmd.Flag(flag).Value.String()
 	}
 	n := 0
-	for _, sub := range newRootCommand(Streams{}, "v0").Commands() {
+	for _, sub := range newRootCommand(Streams{}, full("v0")).Commands() {
 		visit := func(f *pflag.Flag) {
 			if f.Value.Type() != "bool" {
 				return
@@ -133,7 +138,7 @@ func TestMistakes(t *testing.T) {
 // CLI-2: scripts written for Linkerd's command give --api-addr to any command; here it has no effect, and no line in the help.
 func TestAPIAddrIsAcceptedEverywhere(t *testing.T) {
 	t.Parallel()
-	for _, sub := range newRootCommand(Streams{}, "v0").Commands() {
+	for _, sub := range newRootCommand(Streams{}, full("v0")).Commands() {
 		got := runMirror(t, sub.Name(), "--api-addr", "127.0.0.1:1", "--help")
 		if got.code != 0 || strings.Contains(got.out, "api-addr") {
 			t.Errorf("%s: %+v", sub.Name(), got)
@@ -158,7 +163,7 @@ func TestCommandsHaveHelp(t *testing.T) {
 			visit(sub)
 		}
 	}
-	visit(newRootCommand(Streams{}, "v0"))
+	visit(newRootCommand(Streams{}, full("v0")))
 	if got := runMirror(t); got.code != 0 || !strings.Contains(got.out, "link") {
 		t.Errorf("without a command: %+v", got)
 	}

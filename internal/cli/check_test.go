@@ -136,7 +136,7 @@ func TestALookHasADeadline(t *testing.T) {
 func TestABadKubeconfigIsReportedAsJSON(t *testing.T) {
 	t.Parallel()
 	var out, notes bytes.Buffer
-	code := Main(t.Context(), Streams{Out: &out, Err: &notes}, "dev", []string{"check", "-o", "json", "--kubeconfig=" + filepath.Join(t.TempDir(), "none")})
+	code := Main(t.Context(), Streams{Out: &out, Err: &notes}, full("dev"), []string{"check", "-o", "json", "--kubeconfig=" + filepath.Join(t.TempDir(), "none")})
 	var answer reportJSON
 	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
 		t.Fatalf("%v in %q and %q", err, out.String(), notes.String())
@@ -145,7 +145,7 @@ func TestABadKubeconfigIsReportedAsJSON(t *testing.T) {
 		t.Errorf("the exit code is %d, the answer %+v", code, answer)
 	}
 	out.Reset()
-	if code := Main(t.Context(), Streams{Out: &out, Err: &notes}, "dev", []string{"check", "--kubeconfig=" + filepath.Join(t.TempDir(), "none")}); code != 1 || out.Len() > 0 || notes.Len() == 0 {
+	if code := Main(t.Context(), Streams{Out: &out, Err: &notes}, full("dev"), []string{"check", "--kubeconfig=" + filepath.Join(t.TempDir(), "none")}); code != 1 || out.Len() > 0 || notes.Len() == 0 {
 		t.Errorf("for people the exit code is %d, the output %q, the notes %q", code, out.String(), notes.String())
 	}
 }
@@ -179,7 +179,7 @@ func TestCheckAsAnExtension(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, notes bytes.Buffer
-	code := Main(t.Context(), Streams{Out: &out, Err: &notes}, "dev", []string{
+	code := Main(t.Context(), Streams{Out: &out, Err: &notes}, full("dev"), []string{
 		"check", "--api-addr=1.2.3.4:80", "--as-group=[]", "--kubeconfig=" + file, "--linkerd-namespace=linkerd", "--verbose=false",
 		"--namespace=shop", "--proxy=false", "--wait=0s", "--output=json",
 	})
@@ -221,7 +221,7 @@ func TestFlagsOfLinkerdAreUnderstood(t *testing.T) {
 func TestExtensionMetadata(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if code := Main(t.Context(), Streams{Out: &out, Err: &out}, "dev", []string{"_extension-metadata"}); code != 0 {
+	if code := Main(t.Context(), Streams{Out: &out, Err: &out}, full("dev"), []string{"_extension-metadata"}); code != 0 {
 		t.Fatal(out.String())
 	}
 	var metadata map[string]string

@@ -39,7 +39,7 @@ func (o *settingsFlags) bind(fs *pflag.FlagSet) {
 }
 
 // apply changes settings by the flags that were given; the others leave them as they are.
-func (o *settingsFlags) apply(streams Streams, s *install.Settings, version string) error {
+func (o *settingsFlags) apply(streams Streams, s *install.Settings, program Program) error {
 	if o.flags.Changed("ha") {
 		s.HA = o.ha
 	}
@@ -53,11 +53,11 @@ func (o *settingsFlags) apply(streams Streams, s *install.Settings, version stri
 	if o.flags.Changed("gateway") {
 		sources.Preset = map[string]any{"gateway": map[string]any{"enabled": o.gateway}}
 	}
-	values, err := sources.Read(s.Values, streams.In)
+	values, err := program.Charts.Values(sources, s.Values, streams.In)
 	if err != nil {
 		return err
 	}
-	s.Values, s.Version = values, version
+	s.Values, s.Version = values, program.Version
 	return nil
 }
 
@@ -85,7 +85,7 @@ func (o *installOptions) validate() error {
 	return errors.Join(errs...)
 }
 
-func newInstallCommand(streams Streams, version string) *cobra.Command {
+func newInstallCommand(streams Streams, program Program) *cobra.Command {
 	o := &installOptions{}
 	cmd := &cobra.Command{
 		Use:   "install",
@@ -104,20 +104,20 @@ no cluster, so it cannot notice that Helm is there already: mirror upgrade does,
   mirror install --ha -f values.yaml | kubectl apply -f -`,
 		Args: arguments.None,
 		RunE: func(*cobra.Command, []string) error {
-			return o.run(streams, version)
+			return o.run(streams, program)
 		},
 	}
 	o.bind(cmd.Flags())
 	return cmd
 }
 
-func (o *installOptions) run(streams Streams, version string) error {
+func (o *installOptions) run(streams Streams, program Program) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
 	switch {
 	case o.showValues:
-		text, err := install.DefaultValues()
+		text, err := program.Charts.DefaultValues()
 		if err != nil {
 			return fmt.Errorf("reading the chart's values: %w", err)
 		}
@@ -126,17 +126,17 @@ func (o *installOptions) run(streams Streams, version string) error {
 		}
 		return nil
 	case o.onlyCRDs:
-		objects, err := install.RenderCRDs(version, o.namespace)
+		objects, err := program.Charts.RenderCRDs(program.Version, o.namespace)
 		if err != nil {
 			return err
 		}
 		return o.output.write(streams, asObjects(objects))
 	}
 	settings := install.Settings{CRDs: true, CreateNamespace: true}
-	if err := o.apply(streams, &settings, version); err != nil {
+	if err := o.apply(streams, &settings, program); err != nil {
 		return err
 	}
-	rendered, err := install.Render(settings, o.namespace)
+	rendered, err := program.Charts.Render(settings, o.namespace)
 	if err != nil {
 		return err
 	}

@@ -116,3 +116,15 @@ func TestInstallRefuses(t *testing.T) {
 		t.Errorf("into a namespace of the cluster, left as it is: %+v", got)
 	}
 }
+
+// The program of the image says where the commands are that need the charts.
+func TestTheImageInstallsNothing(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"install", "upgrade", "prune"} {
+		var out, errs bytes.Buffer
+		code := Main(t.Context(), Streams{In: strings.NewReader(""), Out: &out, Err: &errs}, Program{Version: "v0.1.2"}, []string{command, "--namespace=links"})
+		if code != 1 || out.Len() > 0 || !strings.Contains(errs.String(), "run mirror "+command+" with the program of version v0.1.2") {
+			t.Errorf("%s: code %d, output %q, error %q", command, code, out.String(), errs.String())
+		}
+	}
+}

@@ -321,7 +321,7 @@ func TestLinkInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs strings.Builder
-	code := Main(ctx, Streams{In: strings.NewReader(""), Out: &out, Err: &errs}, "v0", []string{"link", "--cluster-name", "east", "--kubeconfig", file})
+	code := Main(ctx, Streams{In: strings.NewReader(""), Out: &out, Err: &errs}, full("v0"), []string{"link", "--cluster-name", "east", "--kubeconfig", file})
 	if code == 0 || out.Len() > 0 {
 		t.Errorf("code %d, output %q", code, out.String())
 	}

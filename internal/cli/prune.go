@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linkspan/linkspan/internal/arguments"
-	"github.com/linkspan/linkspan/internal/install"
 	"github.com/linkspan/linkspan/internal/installed"
 	"github.com/linkspan/linkspan/pkg/link"
 )
@@ -18,7 +17,7 @@ type pruneOptions struct {
 	output    manifestOutput
 }
 
-func newPruneCommand(streams Streams, globals *globalOptions, version string) *cobra.Command {
+func newPruneCommand(streams Streams, globals *globalOptions, program Program) *cobra.Command {
 	o := &pruneOptions{}
 	cmd := &cobra.Command{
 		Use:   "prune",
@@ -30,7 +29,7 @@ is missing. Mirrors are not among them: see mirror unlink --orphans for those.`,
 		Example: "  mirror prune | kubectl delete -f -",
 		Args:    arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), streams, globals, version)
+			return o.run(cmd.Context(), streams, globals, program)
 		},
 	}
 	cmd.Flags().StringVar(&o.namespace, "namespace", link.DefaultNamespace, "namespace of the installation")
@@ -38,7 +37,7 @@ is missing. Mirrors are not among them: see mirror unlink --orphans for those.`,
 	return cmd
 }
 
-func (o *pruneOptions) run(ctx context.Context, streams Streams, globals *globalOptions, version string) error {
+func (o *pruneOptions) run(ctx context.Context, streams Streams, globals *globalOptions, program Program) error {
 	if err := errors.Join(validateNamespace("--namespace", o.namespace), o.output.validate()); err != nil {
 		return err
 	}
@@ -50,11 +49,11 @@ func (o *pruneOptions) run(ctx context.Context, streams Streams, globals *global
 	if err != nil {
 		return err
 	}
-	if settings.Version != version {
+	if settings.Version != program.Version {
 		// What another version renders may still be in use.
-		return fmt.Errorf("version %s is installed, and this is %s: apply the output of mirror upgrade first, or use the program of that version", settings.Version, version)
+		return fmt.Errorf("version %s is installed, and this is %s: apply the output of mirror upgrade first, or use the program of that version", settings.Version, program.Version)
 	}
-	rendered, err := install.Render(settings, o.namespace)
+	rendered, err := program.Charts.Render(settings, o.namespace)
 	if err != nil {
 		return err
 	}
@@ -65,7 +64,7 @@ func (o *pruneOptions) run(ctx context.Context, streams Streams, globals *global
 	if missing := installed.Unapplied(owned, rendered); len(missing) > 0 {
 		// kubectl goes on after an error, so the settings may be there without the rest.
 		return fmt.Errorf("not all of version %s is applied (%s), and what is not needed any more may still be in use: apply the output of mirror upgrade first",
-			version, names(missing))
+			program.Version, names(missing))
 	}
 	rest := installed.Superfluous(owned, rendered)
 	if len(rest) == 0 {

@@ -21,7 +21,7 @@ var updateReference = flag.Bool("update-reference", false, "write docs/flags.md 
 // docs/flags.md lists every command and flag: a flag without its line fails here (H8, DOC).
 func TestFlagsReferenceIsCurrent(t *testing.T) {
 	t.Setenv("LINKERD_NAMESPACE", "")
-	root := newRootCommand(Streams{Out: io.Discard, Err: io.Discard}, "dev")
+	root := newRootCommand(Streams{Out: io.Discard, Err: io.Discard}, full("dev"))
 	var doc bytes.Buffer
 	doc.WriteString("# Commands and flags\n\nGenerated from the code by `make generate` and compared in a test.\n")
 	describeFlags(&doc, "Flags of every command of mirror", root.PersistentFlags())

@@ -7,8 +7,10 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/linkspan/linkspan/internal/arguments"
+	"github.com/linkspan/linkspan/internal/install"
 )
 
 // Streams are where a command reads and writes.
@@ -24,9 +26,26 @@ func (s Streams) note(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.Err, format+"\n", args...)
 }
 
+// Program is what a main is.
+type Program struct {
+	Version string
+	// Charts are those inside it; nil in the program of the image, which runs the controller and installs nothing.
+	Charts Charts
+}
+
+// Charts are what install, upgrade and prune render: those of package render.
+type Charts interface {
+	// Values merges what was given into base, which it does not change.
+	Values(given install.Sources, base map[string]any, stdin io.Reader) (map[string]any, error)
+	Render(settings install.Settings, namespace string) (install.Rendered, error)
+	RenderCRDs(version, namespace string) ([]*unstructured.Unstructured, error)
+	// DefaultValues is the text of the chart's values.
+	DefaultValues() ([]byte, error)
+}
+
 // Main runs one command and gives the exit code.
-func Main(ctx context.Context, streams Streams, version string, args []string) int {
-	root := newRootCommand(streams, version)
+func Main(ctx context.Context, streams Streams, program Program, args []string) int {
+	root := newRootCommand(streams, program)
 	root.SetArgs(normalizeArgs(root, args))
 	if err := root.ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, errChecksFailed) { // what is wrong was said already
@@ -37,8 +56,8 @@ func Main(ctx context.Context, streams Streams, version string, args []string) i
 	return 0
 }
 
-func newRootCommand(streams Streams, version string) *cobra.Command {
-	globals := &globalOptions{}
+func newRootCommand(streams Streams, program Program) *cobra.Command {
+	globals, version := &globalOptions{}, program.Version
 	root := &cobra.Command{
 		Use:   "mirror",
 		Short: "Link Kubernetes clusters and mirror services between them",
@@ -62,13 +81,25 @@ source see what the target exports. Commands print manifests and never change a 
 		newControllerCommand(streams, globals, version),
 		newExtensionMetadataCommand(streams),
 		newGatewaysCommand(streams, globals),
-		newInstallCommand(streams, version),
 		newLinkCommand(streams, globals),
-		newPruneCommand(streams, globals, version),
 		newUninstallCommand(streams, globals),
 		newUnlinkCommand(streams, globals),
-		newUpgradeCommand(streams, globals, version),
 		newVersionCommand(streams, globals, version),
 	)
+	if program.Charts == nil {
+		root.AddCommand(missingCommand("install", version), missingCommand("upgrade", version), missingCommand("prune", version))
+	} else {
+		root.AddCommand(newInstallCommand(streams, program), newUpgradeCommand(streams, globals, program), newPruneCommand(streams, globals, program))
+	}
 	return root
+}
+
+// missingCommand stands for one that needs the charts, in a program without.
+func missingCommand(name, version string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Hidden: true, DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			return fmt.Errorf("this is the program of the image, which has no charts inside: run mirror %s with the program of version %s for your own machine", name, version)
+		},
+	}
 }

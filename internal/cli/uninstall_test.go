@@ -200,7 +200,7 @@ func TestUpgradeAcrossVersions(t *testing.T) {
 		"v2.0.0": "skip none",
 	} {
 		var out, errs bytes.Buffer
-		code := Main(t.Context(), Streams{In: strings.NewReader(""), Out: &out, Err: &errs}, version, []string{"upgrade", "--kubeconfig", c.kubeconfig})
+		code := Main(t.Context(), Streams{In: strings.NewReader(""), Out: &out, Err: &errs}, full(version), []string{"upgrade", "--kubeconfig", c.kubeconfig})
 		if !strings.Contains(errs.String(), want) || (code == 0) != (out.Len() > 0) {
 			t.Errorf("%s: code %d, %s\nwant %q", version, code, errs.String(), want)
 		}
@@ -209,7 +209,7 @@ func TestUpgradeAcrossVersions(t *testing.T) {
 		}
 		out.Reset()
 		errs.Reset()
-		if code := Main(t.Context(), Streams{Out: &out, Err: &errs}, version, []string{"prune", "--kubeconfig", c.kubeconfig}); code == 0 || !strings.Contains(errs.String(), "mirror upgrade first") {
+		if code := Main(t.Context(), Streams{Out: &out, Err: &errs}, full(version), []string{"prune", "--kubeconfig", c.kubeconfig}); code == 0 || !strings.Contains(errs.String(), "mirror upgrade first") {
 			t.Errorf("prune of %s: code %d, %s", version, code, errs.String())
 		}
 	}

@@ -35,7 +35,7 @@ func (o *upgradeOptions) validate() error {
 	return errors.Join(validateNamespace("--namespace", o.namespace), o.output.validate())
 }
 
-func newUpgradeCommand(streams Streams, globals *globalOptions, version string) *cobra.Command {
+func newUpgradeCommand(streams Streams, globals *globalOptions, program Program) *cobra.Command {
 	o := &upgradeOptions{}
 	cmd := &cobra.Command{
 		Use:   "upgrade",
@@ -50,14 +50,14 @@ It refuses if any of its objects exists and belongs to a release of Helm's.`,
   mirror upgrade --set controller.logLevel=debug | kubectl apply -f -`,
 		Args: arguments.None,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), streams, globals, version)
+			return o.run(cmd.Context(), streams, globals, program)
 		},
 	}
 	o.bind(cmd.Flags())
 	return cmd
 }
 
-func (o *upgradeOptions) run(ctx context.Context, streams Streams, globals *globalOptions, version string) error {
+func (o *upgradeOptions) run(ctx context.Context, streams Streams, globals *globalOptions, program Program) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
@@ -65,11 +65,11 @@ func (o *upgradeOptions) run(ctx context.Context, streams Streams, globals *glob
 	if err != nil {
 		return err
 	}
-	settings, warning, err := o.settings(ctx, streams, cluster, version)
+	settings, warning, err := o.settings(ctx, streams, cluster, program)
 	if err != nil {
 		return err
 	}
-	rendered, err := install.Render(settings, o.namespace)
+	rendered, err := program.Charts.Render(settings, o.namespace)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (o *upgradeOptions) run(ctx context.Context, streams Streams, globals *glob
 	if err := o.output.write(streams, asObjects(rendered.Objects)); err != nil {
 		return err
 	}
-	o.explain(streams, settings, installed.Superfluous(owned, rendered), version)
+	o.explain(streams, settings, installed.Superfluous(owned, rendered), program.Version)
 	explainInstalled(streams, settings, o.namespace, rendered)
 	return nil
 }
@@ -102,19 +102,19 @@ func (o *upgradeOptions) explain(streams Streams, settings install.Settings, res
 }
 
 // settings are those of before with what the flags change, and a warning when the version is far away.
-func (o *upgradeOptions) settings(ctx context.Context, streams Streams, cluster installed.Cluster, version string) (s install.Settings, warning string, err error) {
+func (o *upgradeOptions) settings(ctx context.Context, streams Streams, cluster installed.Cluster, program Program) (s install.Settings, warning string, err error) {
 	s, err = cluster.Settings(ctx, o.namespace)
 	if err != nil {
 		return s, "", err
 	}
-	warning, err = install.Skew(version, s.Version)
+	warning, err = install.Skew(program.Version, s.Version)
 	if err != nil {
 		return s, "", err
 	}
 	if o.resetValues {
 		s.Values, s.HA = nil, false
 	}
-	return s, warning, o.apply(streams, &s, version)
+	return s, warning, o.apply(streams, &s, program)
 }
 
 // checkHelm refuses to change what Helm would change back, or delete.

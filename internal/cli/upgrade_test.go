@@ -11,7 +11,7 @@ import (
 func (c piped) mirrorOf(t *testing.T, version string, args ...string) (code int, terminal string) {
 	t.Helper()
 	var out bytes.Buffer
-	code = Main(t.Context(), Streams{In: strings.NewReader(""), Out: &out, Err: &out}, version, append(args, "--kubeconfig", c.kubeconfig))
+	code = Main(t.Context(), Streams{In: strings.NewReader(""), Out: &out, Err: &out}, full(version), append(args, "--kubeconfig", c.kubeconfig))
 	return code, out.String()
 }
 

@@ -51,9 +51,9 @@ func Kinds() []Kind {
 	return all
 }
 
-// order sorts objects as they are applied, the same for the same objects (GIT-4). Kinds that Kinds does not know come
+// Order sorts objects as they are applied, the same for the same objects (GIT-4). Kinds that Kinds does not know come
 // behind the others, and the record behind everything: an upgrade that broke off must not look like one that is done.
-func order(objects []*unstructured.Unstructured) {
+func Order(objects []*unstructured.Unstructured) {
 	rank := map[schema.GroupKind]int{}
 	for i, kind := range Kinds() {
 		rank[kind.GroupKind()] = i - len(Kinds())

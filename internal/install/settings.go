@@ -37,8 +37,19 @@ type Settings struct {
 	newer map[string]any
 }
 
-// checkNamespace refuses to make a namespace that is the cluster's own: what is put on it has Linkerd inject into everything there.
-func (s Settings) checkNamespace(namespace string) error {
+// Sources are where values come from, with the names and the syntax of Helm's flags. In the order of
+// the fields, what comes later wins.
+type Sources struct {
+	// Files are paths of YAML files; - is standard input.
+	Files []string
+	// Preset is set between Files and the rest: flags that are short for a value.
+	Preset map[string]any
+	// Set and SetString are key=value, SetFile is key=path.
+	Set, SetString, SetFile []string
+}
+
+// CheckNamespace refuses to make a namespace that is the cluster's own: what is put on it has Linkerd inject into everything there.
+func (s Settings) CheckNamespace(namespace string) error {
 	if s.CreateNamespace && (namespace == metav1.NamespaceDefault || strings.HasPrefix(namespace, "kube-")) {
 		return fmt.Errorf("--namespace %s is the cluster's own namespace, and would get labels and annotations of ours: name another, or give --create-namespace=false", namespace)
 	}

@@ -35,7 +35,7 @@ func main() {
 
 // run builds the program, goes into a network namespace, and measures there.
 func run(ctx context.Context, opts options) error {
-	inside, err := figures.Program{Package: "./cmd/mirror", Env: envProgram}.Inside(ctx)
+	inside, err := figures.Program{Package: "./cmd/controller", Env: envProgram}.Inside(ctx)
 	if err != nil || !inside {
 		return err
 	}

@@ -116,7 +116,7 @@ func clusterOptions(name string) nodes.ClusterOptions {
 // images makes those of both programs and of the sample application.
 func (p *Pair) images(ctx context.Context) ([]string, error) {
 	binaries := []nodes.Binary{
-		{Image: Registry + "/mirror:" + Version, Package: "./cmd/mirror", Dir: p.Checkout},
+		{Image: Registry + "/mirror:" + Version, Package: "./cmd/controller", Dir: p.Checkout},
 		{Image: Registry + "/gateway:" + Version, Package: "./cmd/gateway", Dir: p.Checkout},
 		{Image: manifests.Image, Package: "./test/app", Dir: p.Checkout},
 	}

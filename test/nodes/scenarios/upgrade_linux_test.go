@@ -53,7 +53,7 @@ func expectNobodyRefused(t *testing.T, mark traffic.MarkReport) {
 // importNextVersion gives all nodes the images of another version.
 func (w *world) importNextVersion(t *testing.T) {
 	t.Helper()
-	for image, program := range map[string]string{"/mirror:": "./cmd/mirror", "/gateway:": "./cmd/gateway"} {
+	for image, program := range map[string]string{"/mirror:": "./cmd/controller", "/gateway:": "./cmd/gateway"} {
 		archive, err := nodes.Archive(t.Context(), t.TempDir(), nodes.Binary{Image: pair.Registry + image + nextVersion, Package: program, Dir: w.Checkout})
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package install_test
+package render_test
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/linkspan/linkspan/internal/install"
+	"github.com/linkspan/linkspan/internal/install/render"
 )
 
 // INST-1: values have the precedence and the syntax that Helm gives them; flags that are short for a
@@ -52,7 +53,7 @@ func TestSources(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			before := fmt.Sprint(c.base)
-			got, err := c.sources.Read(c.base, strings.NewReader("in: true"))
+			got, err := render.Charts{}.Values(c.sources, c.base, strings.NewReader("in: true"))
 			if c.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), c.refused) {
 					t.Errorf("%v, want %q", err, c.refused)

@@ -1,4 +1,4 @@
-package install
+package render
 
 import (
 	"bufio"
@@ -18,47 +18,27 @@ import (
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/charts"
+	"github.com/linkspan/linkspan/internal/install"
 )
 
-const (
-	// releaseName is a part of the labels by which Deployments find their pods: it can never change.
-	releaseName = "linkspan"
-	// ManagedBy is where Helm would put its own name: the value of label app.kubernetes.io/managed-by.
-	ManagedBy = "linkspan-cli"
-	// PartOf is the value of label app.kubernetes.io/part-of.
-	PartOf = "linkspan"
-
-	labelManagedBy = "app.kubernetes.io/managed-by"
-	labelPartOf    = "app.kubernetes.io/part-of"
-	notesFile      = "NOTES.txt"
-)
-
-// Rendered is an installation as objects.
-type Rendered struct {
-	// Objects are in the order in which they can be applied.
-	Objects []*unstructured.Unstructured
-	// Notes tell the reader what was chosen, and what is left to do.
-	Notes string
-}
+// Charts are those inside the program.
+type Charts struct{}
 
 // Render renders everything that settings ask for. It fails when values are refused, by the schema or
 // by a template, with a message that names the value.
-func Render(s Settings, namespace string) (Rendered, error) {
-	var out Rendered
-	if err := s.checkNamespace(namespace); err != nil {
+func (c Charts) Render(s install.Settings, namespace string) (install.Rendered, error) {
+	var out install.Rendered
+	if err := s.CheckNamespace(namespace); err != nil {
 		return out, err
 	}
 	if s.CRDs {
-		crds, err := RenderCRDs(s.Version, namespace)
+		crds, err := c.RenderCRDs(s.Version, namespace)
 		if err != nil {
 			return out, err
 		}
@@ -76,7 +56,7 @@ func Render(s Settings, namespace string) (Rendered, error) {
 	if err != nil {
 		return out, err
 	}
-	own, err := s.own(namespace)
+	own, err := s.Own(namespace)
 	if err != nil {
 		return out, err
 	}
@@ -89,19 +69,19 @@ func Render(s Settings, namespace string) (Rendered, error) {
 		obj.SetLabels(labels)
 		out.Objects = append(out.Objects, obj)
 	}
-	order(out.Objects)
+	install.Order(out.Objects)
 	out.Notes = notes
 	return out, nil
 }
 
 // RenderCRDs renders the types alone. They carry no label of an installation, for they are the cluster's.
-func RenderCRDs(version, namespace string) ([]*unstructured.Unstructured, error) {
+func (Charts) RenderCRDs(version, namespace string) ([]*unstructured.Unstructured, error) {
 	objects, _, err := renderChart(charts.CRDs, version, namespace, nil)
 	return objects, err
 }
 
 // DefaultValues is the text of the main chart's values.yaml, where each value has its comment (INST-9).
-func DefaultValues() ([]byte, error) {
+func (Charts) DefaultValues() ([]byte, error) {
 	files, err := charts.Files(charts.Linkspan)
 	if err != nil {
 		return nil, err
@@ -121,53 +101,7 @@ func haValues() (map[string]any, error) {
 	return loader.LoadValues(bytes.NewReader(text))
 }
 
-// own are the objects that a chart does not have: Helm makes the namespace, and remembers values, itself.
-func (s Settings) own(namespace string) ([]*unstructured.Unstructured, error) {
-	record, err := s.record(namespace)
-	if err != nil {
-		return nil, err
-	}
-	typed := []runtime.Object{record}
-	if s.CreateNamespace {
-		labels := ownLabels(s.Version)
-		labels["linkerd.io/extension"] = "linkspan"
-		typed = append(typed, &corev1.Namespace{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
-			ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: labels, Annotations: map[string]string{
-				"linkerd.io/inject":             "enabled",
-				"config.linkerd.io/proxy-await": "enabled",
-			}},
-		})
-	}
-	var objects []*unstructured.Unstructured
-	for _, obj := range typed {
-		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
-		if err != nil {
-			return nil, fmt.Errorf("converting a %T: %w", obj, err)
-		}
-		delete(fields, "status")
-		delete(fields, "spec") // of the Namespace, and empty
-		objects = append(objects, &unstructured.Unstructured{Object: fields})
-	}
-	return objects, nil
-}
-
-// ownLabels are those that the charts give to their objects.
-func ownLabels(version string) map[string]string {
-	return map[string]string{
-		"app.kubernetes.io/name":     releaseName,
-		"app.kubernetes.io/instance": releaseName,
-		"app.kubernetes.io/version":  labelValue(version),
-		labelPartOf:                  PartOf,
-		labelManagedBy:               ManagedBy,
-	}
-}
-
-// labelValue makes a version fit into a label, as the charts do.
-func labelValue(version string) string {
-	version = strings.ReplaceAll(version, "+", "_")
-	return strings.Trim(version[:min(len(version), 63)], "-_.")
-}
+const notesFile = "NOTES.txt"
 
 // renderChart renders a chart as it would be packaged for a version.
 func renderChart(name, version, namespace string, given map[string]any) ([]*unstructured.Unstructured, string, error) {
@@ -176,19 +110,19 @@ func renderChart(name, version, namespace string, given map[string]any) ([]*unst
 		return nil, "", err
 	}
 	c.Metadata.AppVersion = version
-	if isRelease(version) {
+	if install.IsRelease(version) {
 		c.Metadata.Version = strings.TrimPrefix(version, "v")
 	}
 	own, err := copied(given) // Helm writes into what it merges
 	if err != nil {
 		return nil, "", err
 	}
-	top, err := util.ToRenderValues(c, own, common.ReleaseOptions{Name: releaseName, Namespace: namespace, Revision: 1, IsInstall: true}, common.DefaultCapabilities)
+	top, err := util.ToRenderValues(c, own, common.ReleaseOptions{Name: install.ReleaseName, Namespace: namespace, Revision: 1, IsInstall: true}, common.DefaultCapabilities)
 	if err != nil {
 		return nil, "", fmt.Errorf("the values are refused (mirror install --show-values explains each): %w", err)
 	}
 	if release, ok := top["Release"].(map[string]any); ok {
-		release["Service"] = ManagedBy
+		release["Service"] = install.ManagedBy
 	}
 	if name == charts.Linkspan {
 		if err := checkImages(version, top); err != nil {
@@ -200,6 +134,26 @@ func renderChart(name, version, namespace string, given map[string]any) ([]*unst
 		return nil, "", fmt.Errorf("rendering chart %s: %w", name, err)
 	}
 	return objectsOf(name, files)
+}
+
+// checkImages refuses to render images that nobody has published.
+func checkImages(version string, top common.Values) error {
+	if install.IsRelease(version) {
+		return nil
+	}
+	values, err := top.Table("Values")
+	if err != nil {
+		return fmt.Errorf("reading the values: %w", err)
+	}
+	given := func(path string) bool {
+		value, err := values.PathValue(path)
+		return err == nil && value != ""
+	}
+	if given("image.tag") || given("image.digests.mirror") && given("image.digests.gateway") {
+		return nil
+	}
+	return fmt.Errorf("this program is a development build (%s), whose images are not published: set image.registry and image.tag to images of yours (make images builds them), "+
+		"or use a released program", version)
 }
 
 func load(name string) (*chart.Chart, error) {

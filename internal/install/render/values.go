@@ -1,4 +1,4 @@
-package install
+package render
 
 import (
 	"bytes"
@@ -9,21 +9,12 @@ import (
 
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/strvals"
+
+	"github.com/linkspan/linkspan/internal/install"
 )
 
-// Sources are where values come from, with the names and the syntax of Helm's flags. In the order of
-// the fields, what comes later wins.
-type Sources struct {
-	// Files are paths of YAML files; - is standard input.
-	Files []string
-	// Preset is set between Files and the rest: flags that are short for a value.
-	Preset map[string]any
-	// Set and SetString are key=value, SetFile is key=path.
-	Set, SetString, SetFile []string
-}
-
-// Read merges the sources into base, which it does not change.
-func (s Sources) Read(base map[string]any, stdin io.Reader) (map[string]any, error) {
+// Values merges sources into base, which it does not change.
+func (Charts) Values(s install.Sources, base map[string]any, stdin io.Reader) (map[string]any, error) {
 	values, err := copied(base) // Helm writes into what it merges
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package install_test
+package render_test
 
 import (
 	"testing"
@@ -9,12 +9,13 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/linkspan/linkspan/internal/install"
+	"github.com/linkspan/linkspan/internal/install/render"
 )
 
 // recordOf is the Secret as an API server keeps it.
 func recordOf(t *testing.T, s install.Settings) *corev1.Secret {
 	t.Helper()
-	rendered, err := install.Render(s, namespace)
+	rendered, err := render.Charts{}.Render(s, namespace)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package install_test
+package render_test
 
 import (
 	"io/fs"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/linkspan/linkspan/charts"
 	"github.com/linkspan/linkspan/internal/install"
+	"github.com/linkspan/linkspan/internal/install/render"
 )
 
 const namespace = "links"
@@ -28,9 +29,9 @@ func podToPod() install.Settings {
 	}
 }
 
-func render(t *testing.T, s install.Settings) []string {
+func names(t *testing.T, s install.Settings) []string {
 	t.Helper()
-	rendered, err := install.Render(s, namespace)
+	rendered, err := render.Charts{}.Render(s, namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,17 +58,17 @@ func TestOrder(t *testing.T) {
 	withLink := podToPod()
 	withLink.Values["links"] = []any{map[string]any{"name": "east"}}
 	for range 3 { // the same each time (GIT-4)
-		if diff := cmp.Diff(want, only(want, render(t, withLink))); diff != "" {
+		if diff := cmp.Diff(want, only(want, names(t, withLink))); diff != "" {
 			t.Fatalf("-want +got:\n%s", diff)
 		}
 	}
 	s := withLink
 	s.CRDs, s.CreateNamespace = false, false
-	if diff := cmp.Diff(want[2:], only(want, render(t, s))); diff != "" {
+	if diff := cmp.Diff(want[2:], only(want, names(t, s))); diff != "" {
 		t.Errorf("INST-4, INST-5: without types and namespace, -want +got:\n%s", diff)
 	}
 	s.HA = true
-	if names := render(t, s); !slices.Contains(names, "PodDisruptionBudget linkspan") {
+	if names := names(t, s); !slices.Contains(names, "PodDisruptionBudget linkspan") {
 		t.Errorf("INST-8: --ha renders %v", names)
 	}
 }
@@ -80,7 +81,7 @@ func only(wanted, names []string) []string {
 // INST-6: what Linkerd looks for on the namespace of an extension.
 func TestNamespace(t *testing.T) {
 	t.Parallel()
-	rendered, err := install.Render(podToPod(), namespace)
+	rendered, err := render.Charts{}.Render(podToPod(), namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestKindsAreAllKinds(t *testing.T) {
 	for _, kind := range install.Kinds() {
 		known[kind.GroupVersionKind] = true
 	}
-	files, err := filepath.Glob("../../charts/test/testdata/*.golden.yaml")
+	files, err := filepath.Glob("../../../charts/test/testdata/*.golden.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden files of the charts: %v", err)
 	}
@@ -133,7 +134,7 @@ func TestEveryFileIsInside(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = fs.WalkDir(os.DirFS(filepath.Join("../../charts", chart)), ".", func(name string, entry fs.DirEntry, err error) error {
+		err = fs.WalkDir(os.DirFS(filepath.Join("../../../charts", chart)), ".", func(name string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err
 			}
@@ -178,7 +179,7 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := install.Render(c.settings, namespace)
+			_, err := render.Charts{}.Render(c.settings, namespace)
 			if err == nil {
 				t.Fatal("rendered")
 			}
@@ -206,7 +207,7 @@ func TestImages(t *testing.T) {
 			s := podToPod()
 			s.Version = c.version
 			s.Values["image"] = map[string]any{"tag": c.tag}
-			rendered, err := install.Render(s, namespace)
+			rendered, err := render.Charts{}.Render(s, namespace)
 			if err != nil {
 				t.Fatal(err)
 			}
