@@ -187,6 +187,17 @@ func (c *Conn) meaning(err error) error {
 	}
 }
 
+// lastWordsTime is how long to wait for what the other end said before it ended the connection. It has come already.
+const lastWordsTime = 100 * time.Millisecond
+
+// lastWords is for a connection that could not be written to: an alert that says why may wait to be read still. Nobody else may
+// be reading, and whatever else came is lost.
+func (c *Conn) lastWords() {
+	if err := c.SetReadDeadline(time.Now().Add(lastWordsTime)); err == nil {
+		_, _ = io.CopyN(io.Discard, c, MaxChunk) // Read keeps the alert
+	}
+}
+
 // errCut is the end of the TCP connection, which anybody on the way can cause. Between two records
 // crypto/tls takes io.EOF for the end of the stream, against RFC 8446 section 6.1.
 var errCut = fmt.Errorf("the connection ended without a close_notify: %w", io.ErrUnexpectedEOF)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"syscall"
+	"time"
 
 	"github.com/linkspan/linkspan/pkg/gateway/wire"
 )
@@ -17,6 +19,9 @@ type DialError struct {
 	// Step is StepConnect or StepTLS.
 	Step string
 	Err  error
+
+	// turnedDown is that there never was a connection, because somebody said at once that there can be none now.
+	turnedDown bool
 }
 
 // Steps of DialError.
@@ -54,15 +59,28 @@ func (p *peer) connect(ctx context.Context, alpn []string) (*Conn, *DialError) {
 	}
 	limited, cancel := context.WithTimeout(ctx, p.pool.options.ConnectTimeout)
 	defer cancel()
+	began := p.pool.deps.Now()
 	raw, err := p.pool.deps.Dial(limited, "tcp", p.key.address.String())
 	if err != nil {
-		return nil, p.connectError(p.timedOut(limited, err))
+		failed := p.connectError(p.timedOut(limited, err))
+		failed.turnedDown = isNo(err) && p.pool.deps.Now().Sub(began) < atOnce
+		return nil, failed
 	}
 	conn, err := handshake(limited, raw, config, tls.Client, p.pool.deps.Opened())
 	if err != nil {
 		return nil, &DialError{Address: p.key.address.String(), Step: StepTLS, Err: p.timedOut(limited, err)}
 	}
 	return conn, nil
+}
+
+// atOnce is how soon an answer comes that somebody gave. Of a host that is gone the kernel says the same, EHOSTUNREACH, once it has
+// asked for its hardware address for some seconds; whoever waited for that must not wait again.
+const atOnce = 500 * time.Millisecond
+
+// isNo says whether an error of connecting is what others answer, and not what this host has no room for.
+func isNo(err error) bool {
+	return slices.ContainsFunc([]error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH},
+		func(answer error) bool { return errors.Is(err, answer) })
 }
 
 // timedOut puts the time limit in words.

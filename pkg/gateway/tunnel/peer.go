@@ -99,6 +99,7 @@ func (p *peer) begin(l *lane, head []byte) (Stream, error) {
 		p.giveBack(l, reusable)
 	})
 	if _, err := l.conn.Write(head); err != nil {
+		l.conn.lastWords()
 		_ = stream.Close() // the error of the write is the one to tell
 		return nil, err
 	}
@@ -143,6 +144,7 @@ func (p *peer) alone(conn *Conn, generation uint64, head []byte) (Stream, error)
 	p.activate(conn, generation)
 	stream := &loneStream{Conn: conn, done: func() { p.deactivate(conn) }}
 	if _, err := conn.Write(head); err != nil {
+		conn.lastWords()
 		_ = stream.Close() // the error of the write is the one to tell
 		return nil, p.connectError(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/linkspan/linkspan/pkg/gateway/wire"
@@ -119,16 +118,16 @@ var ErrNoAddress = errors.New("the gateway has no address")
 var ErrClosed = errors.New("the pool is closed")
 
 // An address often stands for several pods, and whoever spreads connections over them may think for a moment of one that is
-// gone. So an address that the network turns down is tried again: tries times in all, with a pause that begins with firstPause
-// and grows fourfold.
+// gone. So a gateway all of whose addresses were turned down is tried again: tries times in all, with a pause that begins with
+// firstPause and grows fourfold.
 const (
 	tries      = 3
 	firstPause = 10 * time.Millisecond
 )
 
 // Open opens a stream to one of the gateway's addresses, with its header written. An address that cannot be
-// connected to is followed by the next one, and where the network turns down the last of them, all are tried again, twice at
-// most; once the header is written there is no second try. The owner of the
+// connected to is followed by the next one, and where the network turned all of them down at once, they are tried again, twice
+// at most. Once there is a connection there is no second try. The owner of the
 // stream must call its Close. Errors are *DialError, ErrNoAddress, ErrClosed, of the header, or of ctx.
 func (p *Pool) Open(ctx context.Context, gw Gateway, h wire.Header) (Stream, error) {
 	head, err := h.Append(nil)
@@ -136,8 +135,8 @@ func (p *Pool) Open(ctx context.Context, gw Gateway, h wire.Header) (Stream, err
 		return nil, fmt.Errorf("the stream's header: %w", err)
 	}
 	for try, pause := 1, firstPause; ; try, pause = try+1, 4*pause {
-		stream, err := p.openAny(ctx, gw, head)
-		if err == nil || try == tries || !turnedDown(err) {
+		stream, turnedDown, err := p.openAny(ctx, gw, head)
+		if err == nil || try == tries || !turnedDown {
 			return stream, err
 		}
 		select {
@@ -148,13 +147,13 @@ func (p *Pool) Open(ctx context.Context, gw Gateway, h wire.Header) (Stream, err
 	}
 }
 
-// openAny tries each address once.
-func (p *Pool) openAny(ctx context.Context, gw Gateway, head []byte) (Stream, error) {
-	last := error(ErrNoAddress)
+// openAny tries each address once. turnedDown says that there were some, and that each was turned down.
+func (p *Pool) openAny(ctx context.Context, gw Gateway, head []byte) (stream Stream, turnedDown bool, err error) {
+	last, turnedDown := error(ErrNoAddress), len(gw.Addresses) > 0
 	for _, address := range p.order(gw) {
 		peer, err := p.peer(peerKey{address, gw.Identity})
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if peer.failedAt.Load() != 0 {
 			peer.failedAt.Store(p.deps.Now().UnixNano()) // one stream finds out whether it is back, the others go elsewhere
@@ -162,23 +161,17 @@ func (p *Pool) openAny(ctx context.Context, gw Gateway, head []byte) (Stream, er
 		stream, err := peer.open(ctx, head)
 		if err == nil {
 			peer.failedAt.Store(0)
-			return stream, nil
+			return stream, false, nil
 		}
 		last = err
 		if ctx.Err() != nil {
-			break // it says nothing about the address
+			return nil, false, err // it says nothing about the address
 		}
+		dial, ok := errors.AsType[*DialError](err)
+		turnedDown = turnedDown && ok && dial.turnedDown
 		peer.failedAt.Store(p.deps.Now().UnixNano())
 	}
-	return nil, last
-}
-
-// turnedDown says whether somebody answered that there is no way to the address now. One that says nothing has had its time.
-func turnedDown(err error) bool {
-	dial, ok := errors.AsType[*DialError](err)
-	return ok && dial.Step == StepConnect && slices.ContainsFunc([]error{
-		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
-	}, func(answer error) bool { return errors.Is(dial.Err, answer) })
+	return nil, turnedDown, last
 }
 
 // order begins with another address each time, and leaves those that failed lately for the end.

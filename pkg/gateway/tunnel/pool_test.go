@@ -333,33 +333,55 @@ func TestOneDeadAddressOfThreeCostsNothingMuch(t *testing.T) {
 }
 
 // A load balancer's address may lead to a pod that is gone, for a moment (HA-*): who is turned down there tries again. Who
-// hears nothing, or is told by TLS, does not.
+// hears nothing, or had a connection, does not.
 func TestAnAddressThatTurnsDownIsTriedAgain(t *testing.T) {
 	i := newIngress(t)
 	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	unreachable := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}
+	late := &lateError{unreachable}
 	for name, c := range map[string]struct {
 		answers []error // of the first tries; then it is the ingress that answers
 		tries   int
 		lanes   int
+		twice   bool // the gateway has two addresses
 		fails   bool
 	}{
-		"once":                   {answers: []error{refused}, tries: 2},
-		"twice":                  {answers: []error{unreachable, refused}, tries: 3},
-		"for a session":          {answers: []error{refused}, tries: 2, lanes: -1},
-		"always":                 {answers: []error{refused, unreachable, refused}, tries: 3, fails: true},
-		"it says nothing":        {answers: []error{context.DeadlineExceeded}, tries: 1, fails: true},
-		"we have no socket left": {answers: []error{os.NewSyscallError("socket", syscall.EMFILE)}, tries: 1, fails: true},
+		"once":                          {answers: []error{refused}, tries: 2},
+		"twice":                         {answers: []error{unreachable, refused}, tries: 3},
+		"for a session":                 {answers: []error{refused}, tries: 2, lanes: -1},
+		"always":                        {answers: []error{refused, unreachable, refused}, tries: 3, fails: true},
+		"it says nothing":               {answers: []error{context.DeadlineExceeded}, tries: 1, fails: true},
+		"we have no socket left":        {answers: []error{os.NewSyscallError("socket", syscall.EMFILE)}, tries: 1, fails: true},
+		"the kernel gives up by itself": {answers: []error{late}, tries: 1, fails: true},
+		"both addresses":                {twice: true, answers: []error{refused, refused}, tries: 3},
+		"one of both, one says nothing": {twice: true, answers: []error{context.DeadlineExceeded, refused}, tries: 2, fails: true},
+		"the other way round":           {twice: true, answers: []error{refused, context.DeadlineExceeded}, tries: 2, fails: true},
+		"a connection, which then ends": {answers: []error{nil}, tries: 1, fails: true},
+		"a connection, for a session":   {answers: []error{nil}, tries: 1, lanes: -1, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var dialed int
-			e := newEgress(t, Options{Lanes: c.lanes}, Dependencies{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-				if dialed++; dialed <= len(c.answers) {
-					return nil, c.answers[dialed-1]
+			clock := &fakeClock{}
+			e := newEgress(t, Options{Lanes: c.lanes}, Dependencies{Now: clock.now, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				if dialed++; dialed > len(c.answers) {
+					return (&net.Dialer{}).DialContext(ctx, network, address)
 				}
-				return (&net.Dialer{}).DialContext(ctx, network, address)
+				answer := c.answers[dialed-1]
+				if answer == nil {
+					here, there := net.Pipe()
+					return here, there.Close()
+				}
+				if errors.Is(answer, late) {
+					clock.advance(atOnce)
+				}
+				return nil, answer
 			}}, i)
-			s, err := e.Open(t.Context(), e.gateway, target)
+			gateway := e.gateway
+			if c.twice {
+				other := newIngress(t)
+				gateway.Addresses = append(slices.Clone(gateway.Addresses), other.address())
+			}
+			s, err := e.Open(t.Context(), gateway, target)
 			if err == nil {
 				must(t, s.Close())
 			}
@@ -379,6 +401,10 @@ func TestAnAddressThatTurnsDownIsTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+type lateError struct{ error }
+
+func (e *lateError) Unwrap() error { return e.error }
 
 // While one stream finds out whether an address that answers nothing is back, others do not wait for it.
 func TestOneStreamAtATimeTriesAnAddressThatFailed(t *testing.T) {

@@ -61,8 +61,35 @@ type session struct {
 	parting time.Time // when we asked the other end to close it; zero before
 }
 
+// muxConn is what yamux works with. It closes a connection as soon as a write fails, although the other end's last words may wait to
+// be read still; its own reader hears them.
+type muxConn struct {
+	*Conn
+	over chan struct{} // closed once a read has failed
+	once sync.Once
+}
+
+func (c *muxConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.once.Do(func() { close(c.over) })
+	}
+	return n, err
+}
+
+func (c *muxConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		select {
+		case <-c.over:
+		case <-time.After(lastWordsTime):
+		}
+	}
+	return n, err
+}
+
 func newSession(conn *Conn, generation uint64) (*session, error) {
-	mux, err := yamux.Client(conn, muxConfig(1), nil)
+	mux, err := yamux.Client(&muxConn{Conn: conn, over: make(chan struct{})}, muxConfig(1), nil)
 	if err != nil {
 		return nil, err
 	}
