@@ -352,6 +352,7 @@ func TestEgressPortsAreReserved(t *testing.T) {
 		"controller: {egressPorts: 6000-30000}":    {between("30001 65535")},
 		"controller: {egressPorts: 1024-64535}":    {between("64536 65535")},
 		"controller: {egressPorts: 6000-65535}":    {between("5000 5999")},
+		"controller: {egressPorts: 1024-2047}":     {between("5000 65535")},
 		"gateway: {egress: {reservePorts: false}}": nil,
 		// What the user sets for all pods is beside ours, and wins over ours of the same name.
 		"podSecurityContext: {sysctls: [{name: net.ipv4.tcp_syncookies, value: '1'}]}": {
