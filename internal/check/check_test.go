@@ -201,8 +201,10 @@ func linkFaults() map[string]one {
 		"it leads to itself (1)":         {accepted(v1alpha3.ReasonTargetIsSelf, "this very cluster"), []string{"error link-accepted: run `mirror link` in the context of the other cluster"}},
 		"the same target twice (1)":      {accepted(v1alpha3.ReasonTargetIsDuplicate, "west has it"), []string{"error link-accepted: TargetIsDuplicate: west has it"}},
 		"another target than before (1)": {accepted(v1alpha3.ReasonTargetChanged, "another UID"), []string{"error link-accepted: linkspan.io/accept-target"}},
-		"an annotation means nothing": {func(f *check.Facts) { f.Links.Value[0].Ignored = []string{`linkspan.io/gateway-clients: "mash"`} },
-			[]string{`warning link-accepted: linkspan.io/gateway-clients: "mash"; correct or remove`}},
+		"an annotation means nothing": {func(f *check.Facts) {
+			f.Links.Value[0].Ignored = []string{`linkspan.io/gateway-clients: "mash" must be mesh or egress`}
+		},
+			[]string{`warning link-accepted: linkspan.io/gateway-clients: "mash" must be mesh or egress; correct the annotation`}},
 		"the credentials are refused (4)": {spoil(v1alpha3.ConditionCredentialsValid, no, v1alpha3.ReasonUnauthorized, "401"),
 			[]string{"error link-credentials: Unauthorized: 401; run `mirror link` in the target's context"}},
 		"a permission is missing (4)": {spoil(v1alpha3.ConditionConnected, no, v1alpha3.ReasonForbidden, "cannot list services"), []string{"error link-connected: apply what `mirror allow` prints"}},

@@ -46,7 +46,7 @@ func linkAccepted(_ Facts, l Link) []Finding {
 	if len(l.Ignored) > 0 {
 		var findings []Finding
 		for _, why := range l.Ignored {
-			findings = append(findings, warn(text, why, "correct or remove the annotation: until then it counts for nothing"))
+			findings = append(findings, warn(text, why, "correct the annotation, or remove it if the default is meant"))
 		}
 		return findings
 	}

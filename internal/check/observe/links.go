@@ -30,7 +30,7 @@ func (o *Observer) observeLinks(ctx context.Context, namespace string) check.Rea
 	return read(all, nil, needs)
 }
 
-// ignored says what the controller takes for absent in a Link that it accepts. What it refuses, conditions tell.
+// ignored says which annotations of a Link that the controller accepts mean nothing. What it refuses, conditions tell.
 func ignored(l *v1alpha3.Link) (all []string) {
 	parsed, _ := link.Parse(l)
 	for _, why := range parsed.Ignored {
