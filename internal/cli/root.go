@@ -99,7 +99,7 @@ func missingCommand(name, version string) *cobra.Command {
 	return &cobra.Command{
 		Use: name, Hidden: true, DisableFlagParsing: true,
 		RunE: func(*cobra.Command, []string) error {
-			return fmt.Errorf("this is the program of the image, which has no charts inside: run mirror %s with the program of version %s for your own machine", name, version)
+			return fmt.Errorf("this is the program of the image, which has no charts inside: run mirror %s with the program of version %s for your own machine (make build), or use helm", name, version)
 		},
 	}
 }

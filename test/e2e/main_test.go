@@ -38,7 +38,7 @@ func build() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "linkspan-e2e-"); err != nil {
 		return "", fmt.Errorf("make a folder for the programs: %w", err)
 	}
-	cmd := exec.Command("go", "build", "-race", "-o", dir, "./cmd/mirror", "./cmd/gateway")
+	cmd := exec.Command("go", "build", "-race", "-o", dir, "./cmd/mirror", "./cmd/controller", "./cmd/gateway")
 	cmd.Dir = root
 	if text, err := cmd.CombinedOutput(); err != nil {
 		_ = os.RemoveAll(dir) // the build's error is the one to tell

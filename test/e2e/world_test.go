@@ -188,7 +188,7 @@ func (w *world) controller(t *testing.T, files *mount) *process {
 		args = append(args, "--probe-tls-cert="+files.path(certs.CertFile), "--probe-tls-key="+files.path(certs.KeyFile),
 			"--probe-trust-anchors="+files.path(certs.AnchorsFile), "--probe-tls-reload-interval=200ms")
 	}
-	return w.launch(t, "controller", program("mirror"), args...)
+	return w.launch(t, "controller", program("controller"), args...)
 }
 
 // link writes the two objects of a Link to east by hand.

@@ -41,7 +41,7 @@ type Exited int
 // Error implements error.
 func (e Exited) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// Program is what is measured, such as ./cmd/mirror.
+// Program is what is measured, such as ./cmd/controller.
 type Program struct {
 	Package string
 	// Env is the variable that hands the path of the built program to the run inside the network namespace.
