@@ -147,8 +147,8 @@ func (p *Pool) Open(ctx context.Context, gw Gateway, h wire.Header) (Stream, err
 	}
 }
 
-// openAny tries each address once. turnedDown says that there were some, and that each was turned down.
-func (p *Pool) openAny(ctx context.Context, gw Gateway, head []byte) (stream Stream, turnedDown bool, err error) {
+// openAny tries each address once. Beside an error it says whether each was turned down.
+func (p *Pool) openAny(ctx context.Context, gw Gateway, head []byte) (Stream, bool, error) {
 	last, turnedDown := error(ErrNoAddress), len(gw.Addresses) > 0
 	for _, address := range p.order(gw) {
 		peer, err := p.peer(peerKey{address, gw.Identity})
