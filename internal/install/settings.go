@@ -19,6 +19,17 @@ const (
 	recordKey  = "settings.yaml"
 )
 
+// Sources are where values come from, with the names and the syntax of Helm's flags. In the order of
+// the fields, what comes later wins.
+type Sources struct {
+	// Files are paths of YAML files; - is standard input.
+	Files []string
+	// Preset is set between Files and the rest: flags that are short for a value.
+	Preset map[string]any
+	// Set and SetString are key=value, SetFile is key=path.
+	Set, SetString, SetFile []string
+}
+
 // Settings are all that an installation was asked for. They are kept in the cluster, and read by
 // older and newer programs: fields may be added, and never change their meaning (UPG-2).
 type Settings struct {
@@ -35,17 +46,6 @@ type Settings struct {
 
 	// newer are fields that a newer program has written; an older one keeps them.
 	newer map[string]any
-}
-
-// Sources are where values come from, with the names and the syntax of Helm's flags. In the order of
-// the fields, what comes later wins.
-type Sources struct {
-	// Files are paths of YAML files; - is standard input.
-	Files []string
-	// Preset is set between Files and the rest: flags that are short for a value.
-	Preset map[string]any
-	// Set and SetString are key=value, SetFile is key=path.
-	Set, SetString, SetFile []string
 }
 
 // CheckNamespace refuses to make a namespace that is the cluster's own: what is put on it has Linkerd inject into everything there.

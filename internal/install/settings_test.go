@@ -1,6 +1,7 @@
-package render_test
+package install_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,20 +10,19 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/linkspan/linkspan/internal/install"
-	"github.com/linkspan/linkspan/internal/install/render"
 )
 
 // recordOf is the Secret as an API server keeps it.
 func recordOf(t *testing.T, s install.Settings) *corev1.Secret {
 	t.Helper()
-	rendered, err := render.Charts{}.Render(s, namespace)
+	own, err := s.Own("links")
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := rendered.Objects[len(rendered.Objects)-1]
-	text, found, err := unstructured.NestedString(last.Object, "stringData", "settings.yaml")
+	record := own[slices.IndexFunc(own, func(obj *unstructured.Unstructured) bool { return obj.GetKind() == "Secret" })]
+	text, found, err := unstructured.NestedString(record.Object, "stringData", "settings.yaml")
 	if err != nil || !found {
-		t.Fatalf("no settings in %v (%v)", last.Object, err)
+		t.Fatalf("no settings in %v (%v)", record.Object, err)
 	}
 	return &corev1.Secret{Type: install.RecordType, Data: map[string][]byte{"settings.yaml": []byte(text)}}
 }
@@ -37,7 +37,9 @@ func TestNewerSettingsAreKept(t *testing.T) {
 		}
 		return fields
 	}
-	secret := recordOf(t, podToPod())
+	secret := recordOf(t, install.Settings{
+		Version: "v1.2.3", CRDs: true, CreateNamespace: true, Values: map[string]any{"gateway": map[string]any{"enabled": false}},
+	})
 	want := kept(secret)
 	want["profile"] = map[string]any{"name": "edge"}
 	secret.Data["settings.yaml"] = append(secret.Data["settings.yaml"], "profile: {name: edge}\n"...)

@@ -29,7 +29,7 @@ func podToPod() install.Settings {
 	}
 }
 
-func names(t *testing.T, s install.Settings) []string {
+func namesOf(t *testing.T, s install.Settings) []string {
 	t.Helper()
 	rendered, err := render.Charts{}.Render(s, namespace)
 	if err != nil {
@@ -58,17 +58,17 @@ func TestOrder(t *testing.T) {
 	withLink := podToPod()
 	withLink.Values["links"] = []any{map[string]any{"name": "east"}}
 	for range 3 { // the same each time (GIT-4)
-		if diff := cmp.Diff(want, only(want, names(t, withLink))); diff != "" {
+		if diff := cmp.Diff(want, only(want, namesOf(t, withLink))); diff != "" {
 			t.Fatalf("-want +got:\n%s", diff)
 		}
 	}
 	s := withLink
 	s.CRDs, s.CreateNamespace = false, false
-	if diff := cmp.Diff(want[2:], only(want, names(t, s))); diff != "" {
+	if diff := cmp.Diff(want[2:], only(want, namesOf(t, s))); diff != "" {
 		t.Errorf("INST-4, INST-5: without types and namespace, -want +got:\n%s", diff)
 	}
 	s.HA = true
-	if names := names(t, s); !slices.Contains(names, "PodDisruptionBudget linkspan") {
+	if names := namesOf(t, s); !slices.Contains(names, "PodDisruptionBudget linkspan") {
 		t.Errorf("INST-8: --ha renders %v", names)
 	}
 }
