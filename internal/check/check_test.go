@@ -118,7 +118,6 @@ func problems(report check.Report) []string {
 
 func installationFaults() map[string]one {
 	first := func(f *check.Facts) *appsv1.Deployment { return &f.Deployments.Value[0] }
-	pod := aPod("controller", "1.2.0")
 	return map[string]one{
 		"the API does not answer, and nothing else is asked": {func(f *check.Facts) { f.Server.Err = errors.New("dial: refused") }, []string{"error api-reachable: dial: refused"}},
 		"Kubernetes is too old":                              {func(f *check.Facts) { f.Server.Value.Version = "v1.33.9" }, []string{"error api-version: v1.33.9"}},
@@ -145,13 +144,13 @@ func installationFaults() map[string]one {
 		"the controller is scaled to zero": {func(f *check.Facts) { first(f).Spec.Replicas = new(int32(0)) }, []string{"error controller-ready: scaled to zero"}},
 		"a replica has no node (13)": {func(f *check.Facts) {
 			first(f).Spec.Replicas, first(f).Status.Replicas, first(f).Status.UpdatedReplicas = new(int32(2)), 2, 2
+			pod := aPod("controller", "1.2.0")
 			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/1 nodes are available"}}
 			f.Pods.Value = []corev1.Pod{pod}
 		}, []string{"warning controller-ready: 1 of 2 replicas are ready: pod controller-x has no node: 0/1 nodes"}},
 		"it is killed for want of memory (13)": {func(f *check.Facts) {
 			first(f).Status.ReadyReplicas = 0
-			killed := *pod.DeepCopy()
-			killed.Status.Conditions = nil
+			killed := aPod("controller", "1.2.0")
 			killed.Status.ContainerStatuses = []corev1.ContainerStatus{{LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "OOMKilled"}}}}
 			f.Pods.Value = []corev1.Pod{killed}
 		}, []string{"error controller-ready: OOMKilled"}},
