@@ -62,7 +62,7 @@ func connect(ctx, life context.Context, t Target, userAgent string, check func(c
 		deleted: map[ServiceKey]struct{}{}, leaving: map[ServiceKey][]*discoveryv1.EndpointSlice{},
 	}
 	if c.uid, err = c.reach(ctx, check); err != nil {
-		client.transport.CloseIdleConnections()
+		client.close()
 		return nil, classify("connecting to "+t.Credentials.Server, err)
 	}
 	life, c.end = context.WithCancel(life)
@@ -190,7 +190,7 @@ func (c *Connection) stop() {
 	for _, f := range slices.Concat(c.services, c.slices) {
 		f.stop()
 	}
-	c.client.transport.CloseIdleConnections()
+	c.client.close()
 }
 
 // watchFailed hears each failed list or watch. Refusals end the connection; the watches retry

@@ -373,8 +373,14 @@ func credentialsFor(t *testing.T, handler http.Handler) link.Credentials {
 	t.Helper()
 	server := httptest.NewTLSServer(handler)
 	t.Cleanup(server.Close)
+	return credentialsTo(t, server.URL)
+}
+
+// credentialsTo leads to a server whose certificate nobody vouches for.
+func credentialsTo(t *testing.T, url string) link.Credentials {
+	t.Helper()
 	kubeconfig := `{"contexts":[{"name":"c","context":{"cluster":"k","user":"u"}}],"users":[{"name":"u","user":{"token":"secret"}}],
-		"clusters":[{"name":"k","cluster":{"server":"` + server.URL + `","insecure-skip-tls-verify":true}}]}`
+		"clusters":[{"name":"k","cluster":{"server":"` + url + `","insecure-skip-tls-verify":true}}]}`
 	creds, err := link.ParseKubeconfig([]byte(kubeconfig), link.KubeconfigOptions{AllowInsecure: true})
 	if err != nil {
 		t.Fatal(err)
@@ -389,7 +395,7 @@ func serving(t *testing.T, handler http.Handler) *remoteClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(client.transport.CloseIdleConnections)
+	t.Cleanup(client.close)
 	return client
 }
 

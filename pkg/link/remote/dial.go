@@ -1,11 +1,13 @@
 package remote
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -36,6 +38,13 @@ type remoteClient struct {
 	*kubernetes.Clientset
 	health    *health
 	transport *http.Transport
+	dialled   dialled
+}
+
+// close ends every connection of the client, and those that are still to come.
+func (c *remoteClient) close() {
+	c.transport.CloseIdleConnections()
+	c.dialled.close()
 }
 
 func newRemoteClient(creds link.Credentials, userAgent string) (*remoteClient, error) {
@@ -49,7 +58,8 @@ func newRemoteClient(creds link.Credentials, userAgent string) (*remoteClient, e
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificates of the kubeconfig: %w", err)
 	}
-	transport := newTransport(tlsConfig, cfg)
+	client := &remoteClient{}
+	transport := newTransport(tlsConfig, cfg, &client.dialled)
 	h := newHealth(transport)
 	wrapped, err := rest.HTTPWrappersForConfig(cfg, h)
 	if err != nil {
@@ -59,16 +69,16 @@ func newRemoteClient(creds link.Credentials, userAgent string) (*remoteClient, e
 	if err != nil {
 		return nil, fmt.Errorf("using the server address of the kubeconfig: %w", err)
 	}
-	return &remoteClient{Clientset: set, health: h, transport: transport}, nil
+	client.Clientset, client.health, client.transport = set, h, transport
+	return client, nil
 }
 
 // stay follows no redirect: the transport would send the credentials along, to wherever the target says.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-func newTransport(tlsConfig *tls.Config, cfg *rest.Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+func newTransport(tlsConfig *tls.Config, cfg *rest.Config, conns *dialled) *http.Transport {
 	t := &http.Transport{
-		DialContext:         dialer.DialContext,
+		DialContext:         conns.dial,
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: dialTimeout,
 		ForceAttemptHTTP2:   true,
@@ -82,4 +92,63 @@ func newTransport(tlsConfig *tls.Config, cfg *rest.Config) *http.Transport {
 		t.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 	return t
+}
+
+// dialled are the connections of one client. The transport alone cannot be told to close them: one whose last watch ended
+// this moment does not count as idle yet, and would stay open for IdleConnTimeout with credentials that are to be forgotten;
+// one that is still being dialled comes later.
+type dialled struct {
+	mu     sync.Mutex
+	closed bool
+	conns  map[*dialledConn]struct{}
+}
+
+func (d *dialled) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d.mu.Lock()
+	closed := d.closed
+	d.mu.Unlock()
+	if closed {
+		return nil, net.ErrClosed
+	}
+	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed { // meanwhile
+		_ = conn.Close()
+		return nil, net.ErrClosed
+	}
+	known := &dialledConn{Conn: conn, owner: d}
+	if d.conns == nil {
+		d.conns = map[*dialledConn]struct{}{}
+	}
+	d.conns[known] = struct{}{}
+	return known, nil
+}
+
+func (d *dialled) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	for conn := range d.conns {
+		_ = conn.Conn.Close() // fails only when it is closed already
+	}
+	clear(d.conns)
+}
+
+// dialledConn is known to its owner as long as it is open.
+type dialledConn struct {
+	net.Conn
+	owner *dialled
+}
+
+// Close implements net.Conn.
+func (c *dialledConn) Close() error {
+	c.owner.mu.Lock()
+	delete(c.owner.conns, c)
+	c.owner.mu.Unlock()
+	return c.Conn.Close()
 }
