@@ -437,14 +437,7 @@ func TestIdentityIsBounded(t *testing.T) {
 // A question that its caller gave up says nothing of the connection, whatever made the caller give up.
 func TestGivenUpRequestsAreNoFailure(t *testing.T) {
 	t.Parallel()
-	hang := make(chan struct{})
-	client := serving(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-		select {
-		case <-hang:
-		case <-req.Context().Done():
-		}
-	}))
-	t.Cleanup(func() { close(hang) })
+	client := serving(t, hanging(t, new(atomic.Int32)))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err := (&Connection{client: client}).identity(ctx)
