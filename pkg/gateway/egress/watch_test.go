@@ -17,6 +17,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/linkspan/linkspan/api/v1alpha3"
 	"github.com/linkspan/linkspan/test/rig"
@@ -45,6 +46,11 @@ func watching(t *testing.T, c *rig.Cluster) *following {
 		world:   &world{gateways: newGateways(t), records: &records{}, lines: &lines{}, ended: make(chan struct{})},
 		cluster: c, shop: c.Namespace(t), links: c.Namespace(t),
 	}
+	t.Cleanup(func() { // the ports are the same whenever a test is run, and a port claimed twice is nobody's
+		if err := c.Client().DeleteAllOf(context.Background(), &corev1.Service{}, client.InNamespace(f.shop)); err != nil {
+			t.Error(err)
+		}
+	})
 	var err error
 	if f.user, err = c.ServiceAccount(t.Context(), f.links, "linkspan-egress"); err != nil {
 		t.Fatal(err)

@@ -128,8 +128,7 @@ func hanging(t *testing.T, requests *atomic.Int32) http.Handler {
 		select {
 		case <-over:
 		case <-req.Context().Done():
-			// The client says goodbye before it closes; an answer to that would still be read.
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) //nolint:forbidigo // who gives up says goodbye before closing, and would read an answer to that
 		}
 	})
 }
