@@ -40,6 +40,7 @@ type Connection struct {
 
 	services, slices []*feed
 	manual           *manualSlices
+	life             context.Context //nolint:containedctx // the connection's own, not a call's
 	end              context.CancelFunc
 
 	// problems carries refusals that end the connection, relisted that a fresh list lacked objects.
@@ -65,8 +66,8 @@ func connect(ctx, life context.Context, t Target, userAgent string, check func(c
 		client.close()
 		return nil, classify("connecting to "+t.Credentials.Server, err)
 	}
-	life, c.end = context.WithCancel(life)
-	if err := c.sync(ctx, life); err != nil {
+	c.life, c.end = context.WithCancel(life)
+	if err := c.sync(ctx, c.life); err != nil {
 		c.stop()
 		return nil, classify("reading the services of "+t.Credentials.Server, err)
 	}
@@ -241,17 +242,6 @@ func (c *Connection) note(key ServiceKey, seenToGo bool) {
 		}
 		c.deleted[key] = struct{}{}
 	}
-}
-
-// keyOf is the Service that an object is or belongs to; a target can send anything.
-func keyOf(obj any) (key ServiceKey, ok bool) {
-	switch o := obj.(type) {
-	case *corev1.Service:
-		key = ServiceKey{o.Namespace, o.Name}
-	case *discoveryv1.EndpointSlice:
-		key = ServiceKey{o.Namespace, o.Labels[discoveryv1.LabelServiceName]}
-	}
-	return key, key.legal()
 }
 
 func (c *Connection) sliceChanged(obj any, initial bool) {

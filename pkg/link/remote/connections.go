@@ -183,7 +183,14 @@ func (c *Connections) ConfirmGone(ctx context.Context, l link.Link, key ServiceK
 	if conn == nil {
 		return false, ErrNotConnected
 	}
-	return conn.confirmGone(ctx, key)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(conn.life, cancel)()
+	gone, err := conn.confirmGone(ctx, key)
+	if err != nil && conn.life.Err() != nil {
+		return false, ErrNotConnected // what ended the connection has the service looked at again
+	}
+	return gone, err
 }
 
 // current returns the Link's connection if it watches what the Link selects now.

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -73,6 +74,9 @@ func newRemoteClient(creds link.Credentials, userAgent string) (*remoteClient, e
 	return client, nil
 }
 
+// errClosed is what a closed client answers. Not net.ErrClosed, for which client-go would try again.
+var errClosed = errors.New("the client of these credentials has ended")
+
 // stay follows no redirect: the transport would send the credentials along, to wherever the target says.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
@@ -108,7 +112,7 @@ func (d *dialled) dial(ctx context.Context, network, address string) (net.Conn, 
 	closed := d.closed
 	d.mu.Unlock()
 	if closed {
-		return nil, net.ErrClosed
+		return nil, errClosed
 	}
 	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
 	conn, err := dialer.DialContext(ctx, network, address)
@@ -119,7 +123,7 @@ func (d *dialled) dial(ctx context.Context, network, address string) (net.Conn, 
 	defer d.mu.Unlock()
 	if d.closed { // meanwhile
 		_ = conn.Close()
-		return nil, net.ErrClosed
+		return nil, errClosed
 	}
 	known := &dialledConn{Conn: conn, owner: d}
 	if d.conns == nil {

@@ -108,6 +108,17 @@ func (f *feed) stop() {
 	<-f.ended
 }
 
+// keyOf is the Service that an object is or belongs to; a target can send anything.
+func keyOf(obj any) (key ServiceKey, ok bool) {
+	switch o := obj.(type) {
+	case *corev1.Service:
+		key = ServiceKey{o.Namespace, o.Name}
+	case *discoveryv1.EndpointSlice:
+		key = ServiceKey{o.Namespace, o.Labels[discoveryv1.LabelServiceName]}
+	}
+	return key, key.legal()
+}
+
 func indexByService(obj any) ([]string, error) {
 	slice, ok := obj.(*discoveryv1.EndpointSlice)
 	if !ok {

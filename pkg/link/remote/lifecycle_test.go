@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -131,6 +132,35 @@ func hanging(t *testing.T, requests *atomic.Int32) http.Handler {
 			panic(http.ErrAbortHandler) //nolint:forbidigo // who gives up says goodbye before closing, and would read an answer to that
 		}
 	})
+}
+
+// LESSON-5: a question that new credentials cut off is no failure, and is neither waited for nor asked again.
+func TestQuestionEndsWithItsConnection(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	key := ServiceKey{"shop", "web"}
+	owner := linked(t, map[string]string{"east": "u"}, nil)
+	s := owner.sessions["east"]
+	s.current = &Connection{target: s.target, client: serving(t, hanging(t, &asked)), deleted: map[ServiceKey]struct{}{key: {}}}
+	s.current.life, s.current.end = context.WithCancel(t.Context())
+	answer := make(chan error, 1)
+	go func() {
+		_, err := owner.ConfirmGone(t.Context(), s.target.Link, key)
+		answer <- err
+	}()
+	eventually(t, "the target is asked", func() bool { return asked.Load() > 0 })
+	s.current.end() // what comes first when it is stopped, and has to be enough
+	select {
+	case err := <-answer:
+		if !errors.Is(err, ErrNotConnected) {
+			t.Errorf("the answer is %v, want %v", err, ErrNotConnected)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits on")
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("it was asked %d times", n)
+	}
 }
 
 // LESSON-5: nobody waits for an attempt whose target is not wanted any more, and nobody hears of it.
