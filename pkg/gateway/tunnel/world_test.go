@@ -230,6 +230,34 @@ type egress struct {
 	open, shaken, failed atomic.Int64
 }
 
+// wires are the ways in which a stream can be on a connection: what the ingress speaks, and how many lanes the egress has.
+var wires = map[string]struct {
+	alpn  []string
+	lanes int
+}{
+	"lane": {ourALPN, 10}, "session": {ourALPN, -1}, "linkerd's wire": {linkerdALPN, 10},
+}
+
+// anonymousTLS is the egress's, without the certificate that every gateway asks for.
+func anonymousTLS(identity string, alpn ...string) (*tls.Config, error) {
+	config, err := clientTLS(identity, alpn...)
+	config.Certificates = nil
+	return config, err
+}
+
+// expectTurnedAway opens a stream to a gateway that refuses our certificate, with which no stream gets as far as an answer.
+func (e *egress) expectTurnedAway() {
+	e.Helper()
+	s, err := e.Open(e.Context(), e.gateway, target)
+	if err == nil {
+		_, err = s.Read(make([]byte, 1))
+		must(e.T, s.Close())
+	}
+	if err == nil {
+		e.Fatal("a gateway took a client without a certificate")
+	}
+}
+
 // newEgress makes a pool that is tidied all the time, and closed with the test. All that it counts must be gone then.
 func newEgress(t *testing.T, o Options, d Dependencies, gateways ...*ingress) *egress {
 	t.Helper()
