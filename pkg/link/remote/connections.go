@@ -177,7 +177,8 @@ func (c *Connections) Keys(l link.Link) []ServiceKey {
 }
 
 // ConfirmGone asks the target itself whether a service is gone or exported no more: the last word
-// before a mirror is deleted. It talks to the network; ctx must have a deadline.
+// before a mirror is deleted. It talks to the network; ctx must have a deadline. Where the connection ends meanwhile, the error
+// is ErrNotConnected as well.
 func (c *Connections) ConfirmGone(ctx context.Context, l link.Link, key ServiceKey) (bool, error) {
 	conn := c.current(l)
 	if conn == nil {

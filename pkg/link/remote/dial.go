@@ -44,7 +44,7 @@ type remoteClient struct {
 
 // close ends every connection of the client, and those that are still to come.
 func (c *remoteClient) close() {
-	c.transport.CloseIdleConnections()
+	c.transport.CloseIdleConnections() // says goodbye where it can, and dials for nobody any more
 	c.dialled.close()
 }
 
